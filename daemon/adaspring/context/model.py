@@ -1,0 +1,53 @@
+"""Readings and contexts: plain values, no I/O."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What one sensor said, or why it said nothing.
+
+    Attributes:
+        value: In the unit that the name of the quantity ends in; None when absent.
+        source: Where it was read, for example ``"thermal_zone0 (cpu-thermal)"``.
+        reason: Why the value is None; empty otherwise.
+    """
+
+    value: float | None
+    source: str
+    reason: str = ""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the device is going through, smoothed.
+
+    A quantity that no sensor gives is None, and `reasons` says why.
+
+    Attributes:
+        at_s: Monotonic clock, in seconds.
+        battery_percent: Charge left, 0 to 100.
+        external_power: Whether a supply other than the battery feeds the device.
+        power_w: Power drawn by the device, in watts.
+        temperature_c: Hottest zone of the processor, in degrees Celsius.
+        throttled: Whether the processor is slowed down for heat or undervoltage.
+        memory_available_mib: Memory that can be had without swapping, in MiB.
+        memory_pressure_percent: Share of the last 10 s in which some task waited for memory.
+        cpu_percent: Load of all cores together, 0 to 100.
+        event_rate_hz: Frames asked for per second.
+        latency_p95_us: 95th percentile of the compute of recent frames of the active subnet, in microseconds.
+        reasons: Why a quantity is None, by its name.
+    """
+
+    at_s: float
+    battery_percent: float | None = None
+    external_power: bool | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    memory_available_mib: float | None = None
+    memory_pressure_percent: float | None = None
+    cpu_percent: float | None = None
+    event_rate_hz: float | None = None
+    latency_p95_us: float | None = None
+    reasons: dict[str, str] = {}

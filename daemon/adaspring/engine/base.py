@@ -1,0 +1,112 @@
+"""What an engine promises, and the one reference that a swap assigns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from adaspring.space import Genome
+
+Batch = npt.NDArray[np.float32]
+
+
+class Subnet(Protocol):
+    """A subnet that is ready to answer frames.
+
+    Attributes:
+        genome: Its genome.
+        name: Text form of the genome.
+    """
+
+    genome: Genome
+    name: str
+
+    def run(self, batch: Batch) -> Batch:
+        """Logits of a batch.
+
+        Args:
+            batch: Contiguous, shape ``(n, channels, *size)``.
+
+        Returns:
+            Shape ``(n, outputs)``.
+        """
+
+
+class Engine(Protocol):
+    """Turns genomes into subnets that run.
+
+    Attributes:
+        name: With version and thread count, for example ``"onnxruntime-1.32.0-t1"``;
+            latency tables are keyed by it.
+    """
+
+    name: str
+
+    def prepare(self, genome: Genome) -> Prepared:
+        """Assemble, load and warm a subnet.
+
+        Raises:
+            EngineError: If that is not possible; whatever ran before goes on.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A warmed subnet and what it took.
+
+    Attributes:
+        subnet: Ready to run.
+        assemble_us: Slicing, folding and encoding, in microseconds.
+        load_us: Building the session, in microseconds.
+        warm_us: Runs before the first frame, in microseconds.
+    """
+
+    subnet: Subnet
+    assemble_us: float
+    load_us: float
+    warm_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The subnet that answers frames, and the how-manieth it is since start."""
+
+    number: int
+    subnet: Subnet
+
+
+class Active:
+    """The active subnet: written by the control thread, read by the data thread.
+
+    `current` is replaced by one reference assignment, which is atomic in CPython, so
+    the data thread needs no lock and every frame is answered by exactly one subnet.
+    """
+
+    def __init__(self, subnet: Subnet) -> None:
+        """Start with generation 1."""
+        self.current = Generation(1, subnet)
+
+    def publish(self, subnet: Subnet) -> Generation:
+        """Make a prepared subnet the active one, from the next batch on."""
+        generation = Generation(self.current.number + 1, subnet)
+        self.current = generation
+        return generation
+
+
+#: Runs before the first frame. The first run of a session allocates and packs and
+#: takes twice the steady time, the second still a tenth more; the third is steady.
+WARM_RUNS = 3
+
+
+def warm(subnet: Subnet, batch: Batch) -> None:
+    """Run a subnet until its latency is steady.
+
+    Args:
+        subnet: The subnet.
+        batch: A batch of the size that it will be given.
+    """
+    for _ in range(WARM_RUNS):
+        subnet.run(batch)

@@ -1,0 +1,32 @@
+"""The search space as data: slots, choices, genomes, and what they lower to."""
+
+from adaspring.space.conditions import condition_count, condition_rows
+from adaspring.space.costs import AnalyticTables, SubnetCosts, analytic_tables, subnet_costs
+from adaspring.space.lowering import HEAD, Layer, lower, lower_all, lower_slot, max_input_width
+from adaspring.space.operators import OPERATORS, Conv, Operator
+from adaspring.space.space import SKIP, Choice, Genome, SearchSpace
+from adaspring.space.spec import SlotSpec, SpaceSpec
+
+__all__ = [
+    "HEAD",
+    "OPERATORS",
+    "SKIP",
+    "AnalyticTables",
+    "Choice",
+    "Conv",
+    "Genome",
+    "Layer",
+    "Operator",
+    "SearchSpace",
+    "SlotSpec",
+    "SpaceSpec",
+    "SubnetCosts",
+    "analytic_tables",
+    "condition_count",
+    "condition_rows",
+    "lower",
+    "lower_all",
+    "lower_slot",
+    "max_input_width",
+    "subnet_costs",
+]

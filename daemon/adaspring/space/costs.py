@@ -1,0 +1,76 @@
+"""Costs that follow from the space alone: MACs, parameters, activation memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from adaspring.space.lowering import Layer, lower, lower_slot
+from adaspring.space.space import SKIP, Genome, SearchSpace
+
+Table = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetCosts:
+    """What a subnet costs on any device, for one sample.
+
+    Attributes:
+        macs: Multiply-accumulates.
+        parameters: Weights and biases, batch norm folded.
+        peak_activation_elements: Most elements alive at one time (input and output of a layer).
+        layers: Number of convolutions, the classifier not counted.
+    """
+
+    macs: int
+    parameters: int
+    peak_activation_elements: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyticTables:
+    """Costs over (slot, running width, choice), shape ``(S, W, C)``, and of the head, shape ``(W,)``.
+
+    MACs and parameters add up along the slots; activations are a maximum. An
+    illegal (slot, running width, choice) holds infinity, a skip zero.
+    """
+
+    macs: Table
+    parameters: Table
+    activations: Table
+    head_macs: Table
+    head_parameters: Table
+
+
+def subnet_costs(space: SearchSpace, genome: Genome) -> SubnetCosts:
+    """Costs of one subnet, counted from its layers."""
+    layers = lower(space, genome)
+    final = layers[-1].conv.out_channels
+    head = final * space.spec.outputs
+    return SubnetCosts(
+        macs=sum(layer.macs for layer in layers) + head,
+        parameters=sum(layer.parameters for layer in layers) + head + space.spec.outputs,
+        peak_activation_elements=max(layer.live_elements for layer in layers),
+        layers=len(layers),
+    )
+
+
+def analytic_tables(space: SearchSpace) -> AnalyticTables:
+    """Costs of every (slot, running width, choice)."""
+    macs = np.full(space.legal.shape, np.inf)
+    parameters = macs.copy()
+    activations = macs.copy()
+    for slot, incoming, index in np.argwhere(space.legal):
+        choice = space.choices[slot][index]
+        layers: list[Layer] = []
+        if choice is not SKIP and choice.operator is not None:
+            layers = list(lower_slot(space, int(slot), choice.operator, int(space.widths[incoming]), choice.width))
+        where = (slot, incoming, index)
+        macs[where] = sum(layer.macs for layer in layers)
+        parameters[where] = sum(layer.parameters for layer in layers)
+        activations[where] = max((layer.live_elements for layer in layers), default=0)
+    head = space.widths.astype(np.float64) * space.spec.outputs
+    return AnalyticTables(macs, parameters, activations, head_macs=head, head_parameters=head + space.spec.outputs)

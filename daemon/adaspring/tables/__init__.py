@@ -1,0 +1,7 @@
+"""Lookup tables over (slot, running width, choice)."""
+
+from adaspring.tables.device import TABLES_VERSION, DeviceTables, TableFacts
+from adaspring.tables.fit import Fit, fit_slot_table, kendall_tau
+from adaspring.tables.slot_table import SlotTable
+
+__all__ = ["TABLES_VERSION", "DeviceTables", "Fit", "SlotTable", "TableFacts", "fit_slot_table", "kendall_tau"]
