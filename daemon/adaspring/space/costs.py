@@ -34,13 +34,15 @@ class SubnetCosts:
 class AnalyticTables:
     """Costs over (slot, running width, choice), shape ``(S, W, C)``, and of the head, shape ``(W,)``.
 
-    MACs and parameters add up along the slots; activations are a maximum. An
-    illegal (slot, running width, choice) holds infinity, a skip zero.
+    MACs, parameters and traffic (activation elements read and written) add up along
+    the slots; activations (elements alive at one time) are a maximum. An illegal
+    (slot, running width, choice) holds infinity, a skip zero.
     """
 
     macs: Table
     parameters: Table
     activations: Table
+    traffic: Table
     head_macs: Table
     head_parameters: Table
 
@@ -63,6 +65,7 @@ def analytic_tables(space: SearchSpace) -> AnalyticTables:
     macs = np.full(space.legal.shape, np.inf)
     parameters = macs.copy()
     activations = macs.copy()
+    traffic = macs.copy()
     for slot, incoming, index in np.argwhere(space.legal):
         choice = space.choices[slot][index]
         layers: list[Layer] = []
@@ -72,5 +75,6 @@ def analytic_tables(space: SearchSpace) -> AnalyticTables:
         macs[where] = sum(layer.macs for layer in layers)
         parameters[where] = sum(layer.parameters for layer in layers)
         activations[where] = max((layer.live_elements for layer in layers), default=0)
+        traffic[where] = sum(layer.live_elements for layer in layers)
     head = space.widths.astype(np.float64) * space.spec.outputs
-    return AnalyticTables(macs, parameters, activations, head_macs=head, head_parameters=head + space.spec.outputs)
+    return AnalyticTables(macs, parameters, activations, traffic, head_macs=head, head_parameters=head + space.spec.outputs)

@@ -91,12 +91,16 @@ def fit_slot_table(
 
 
 def kendall_tau(first: Array, second: Array) -> float:
-    """Kendall rank correlation (tau-b) of two vectors, by counting all pairs."""
-    rows, columns = np.triu_indices(len(first), 1)
-    a = np.sign(first[rows] - first[columns])
-    b = np.sign(second[rows] - second[columns])
-    untied = np.sqrt(float(np.count_nonzero(a)) * float(np.count_nonzero(b)))
-    return float((a * b).sum() / untied) if untied else 0.0
+    """Kendall rank correlation (tau-b) of two vectors, by counting all pairs, a row at a time."""
+    concordance = untied_first = untied_second = 0.0
+    for row in range(len(first) - 1):
+        a = np.sign(first[row + 1 :] - first[row])
+        b = np.sign(second[row + 1 :] - second[row])
+        concordance += float(a @ b)
+        untied_first += float(a @ a)
+        untied_second += float(b @ b)
+    untied = np.sqrt(untied_first * untied_second)
+    return float(concordance / untied) if untied else 0.0
 
 
 def _line(x: Array, y: Array, weights: Array) -> Array:

@@ -1,19 +1,22 @@
 """A subnet as the bytes of an ONNX model.
 
 ONNX is a protobuf schema, and we write a dozen of its fields. Writing them here
-takes a fifth of the time that the `onnx` package takes, and spares the daemon
-its import (80 ms and 11 MiB measured, of a budget of 1 s and 100 MiB); tests
-hold every graph against `onnx.checker`. Field numbers: onnx/onnx.proto3.
+spares the daemon the `onnx` package (`benchmarks.graph` prints what its import
+and its builder cost beside ours); tests hold every graph against
+`onnx.checker`. Field numbers: onnx/onnx.proto3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from adaspring.engine.assemble import Assembled, FoldedLayer
+from adaspring.engine.assemble import Assembled
+from adaspring.space import Conv
 
 #: Understood by onnxruntime from 1.14 on.
 IR_VERSION = 8
@@ -40,41 +43,64 @@ def encode(assembled: Assembled, input_shape: tuple[int, ...], outputs: int) -> 
         input_shape: Shape of one sample, without the batch axis.
         outputs: Number of logits.
     """
-    graph = bytearray()
-    tensor = INPUT
+    parts: list[bytes | memoryview] = []
+    source = INPUT
     for index, folded in enumerate(assembled.layers):
-        tensor = _encode_conv(graph, index, folded, tensor)
-    graph += _message(1, _node("GlobalAveragePool", [tensor], "pooled"))
-    graph += _message(1, _node("Flatten", ["pooled"], "features"))
-    graph += _message(1, _node("Gemm", ["features", "head.w", "head.b"], OUTPUT, [_int_attribute("transB", 1)]))
-    graph += _message(5, _tensor("head.w", assembled.head_weight))
-    graph += _message(5, _tensor("head.b", assembled.head_bias))
-    graph += _text(2, "subnet")
-    graph += _message(11, _value_info(INPUT, ("n", *input_shape)))
-    graph += _message(12, _value_info(OUTPUT, ("n", outputs)))
-    opsets = _message(8, _number(2, OPSET)) + _message(8, _text(1, MICROSOFT) + _number(2, 1))
-    return bytes(_number(1, IR_VERSION) + _text(2, "adaspring") + opsets + _message(7, graph))
+        target = f"t{index}"
+        parts.append(_conv_node(folded.layer.conv, len(folded.layer.in_size), index, source))
+        _append_tensor(parts, f"w{index}", folded.weight)
+        _append_tensor(parts, f"b{index}", folded.bias)
+        source = target
+    _append_tensor(parts, "head.w", assembled.head_weight)
+    _append_tensor(parts, "head.b", assembled.head_bias)
+    parts.append(_frame(source, input_shape, outputs))
+    # A message is its fields one after the other: the graph needs only its length before it.
+    length = sum(len(part) for part in parts)
+    return b"".join([_PREAMBLE, _varint(7 << 3 | 2), _varint(length), *parts])
 
 
-def _encode_conv(graph: bytearray, index: int, folded: FoldedLayer, source: str) -> str:
-    conv = folded.layer.conv
-    dimensions = len(folded.layer.in_size)
-    target, weight, bias = f"t{index}", f"w{index}", f"b{index}"
+# Nodes and headers recur from subnet to subnet, so they are kept: what remains for
+# an evolution is to copy the weights once.
+@lru_cache(maxsize=4096)
+def _conv_node(conv: Conv, dimensions: int, index: int, source: str) -> bytes:
     attributes = [
         _ints_attribute("kernel_shape", [conv.kernel] * dimensions),
         _ints_attribute("strides", [conv.stride] * dimensions),
         _ints_attribute("pads", [conv.kernel // 2] * (2 * dimensions)),
         _int_attribute("group", conv.out_channels if conv.depthwise else 1),
     ]
+    inputs, output = [source, f"w{index}", f"b{index}"], f"t{index}"
     if conv.relu:
         attributes.append(_string_attribute("activation", "Relu"))
-        node = _node("FusedConv", [source, weight, bias], target, attributes, MICROSOFT)
-    else:
-        node = _node("Conv", [source, weight, bias], target, attributes)
-    graph += _message(1, node)
-    graph += _message(5, _tensor(weight, folded.weight))
-    graph += _message(5, _tensor(bias, folded.bias))
-    return target
+        return _message(1, _node("FusedConv", inputs, output, attributes, MICROSOFT))
+    return _message(1, _node("Conv", inputs, output, attributes))
+
+
+@lru_cache(maxsize=256)
+def _frame(source: str, input_shape: tuple[int, ...], outputs: int) -> bytes:
+    """What stands around the convolutions: pool, classifier, input and output."""
+    return b"".join([
+        _message(1, _node("GlobalAveragePool", [source], "pooled")),
+        _message(1, _node("Flatten", ["pooled"], "features")),
+        _message(1, _node("Gemm", ["features", "head.w", "head.b"], OUTPUT, [_int_attribute("transB", 1)])),
+        _text(2, "subnet"),
+        _message(11, _value_info(INPUT, ("n", *input_shape))),
+        _message(12, _value_info(OUTPUT, ("n", outputs))),
+    ])
+
+
+def _append_tensor(parts: list[bytes | memoryview], name: str, array: npt.NDArray[np.float32]) -> None:
+    parts.append(_tensor_header(name, array.shape))
+    parts.append(array.astype("<f4", order="C", copy=False).reshape(-1).view(np.uint8).data)
+
+
+@lru_cache(maxsize=4096)
+def _tensor_header(name: str, shape: tuple[int, ...]) -> bytes:
+    """An initializer up to, and with the length of, its raw data."""
+    fields = b"".join(_number(1, extent) for extent in shape) + _number(2, _FLOAT32) + _text(8, name)
+    raw_bytes = 4 * prod(shape)
+    header = fields + _varint(9 << 3 | 2) + _varint(raw_bytes)
+    return _varint(5 << 3 | 2) + _varint(len(header) + raw_bytes) + header
 
 
 def _node(
@@ -82,11 +108,6 @@ def _node(
 ) -> bytes:
     encoded = b"".join(_text(1, name) for name in inputs) + _text(2, output) + _text(4, operator)
     return encoded + b"".join(_message(5, attribute) for attribute in attributes) + _text(7, domain)
-
-
-def _tensor(name: str, array: npt.NDArray[np.float32]) -> bytes:
-    dims = b"".join(_number(1, extent) for extent in array.shape)
-    return dims + _number(2, _FLOAT32) + _text(8, name) + _message(9, array.astype("<f4", copy=False).tobytes())
 
 
 def _value_info(name: str, shape: tuple[int | str, ...]) -> bytes:
@@ -127,3 +148,11 @@ def _message(field: int, content: bytes | bytearray) -> bytes:
 
 def _text(field: int, value: str) -> bytes:
     return _message(field, value.encode())
+
+
+_PREAMBLE = b"".join([
+    _number(1, IR_VERSION),
+    _text(2, "adaspring"),
+    _message(8, _number(2, OPSET)),
+    _message(8, _text(1, MICROSOFT) + _number(2, 1)),
+])

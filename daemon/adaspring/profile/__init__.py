@@ -1,0 +1,23 @@
+"""On the device: whole subnets timed in the engine, tables fitted to them."""
+
+from adaspring.profile.machine import measuring, pause_while_measured
+from adaspring.profile.measure import PERCENTILE, Timings, time_all, time_group
+from adaspring.profile.profiler import Plan, energy_table, estimate_tables, profile_bundle
+from adaspring.profile.store import load_tables, replace_file, save_tables, tables_path
+
+__all__ = [
+    "PERCENTILE",
+    "Plan",
+    "Timings",
+    "energy_table",
+    "estimate_tables",
+    "load_tables",
+    "measuring",
+    "pause_while_measured",
+    "profile_bundle",
+    "replace_file",
+    "save_tables",
+    "tables_path",
+    "time_all",
+    "time_group",
+]

@@ -1,0 +1,87 @@
+"""Timing whole subnets in the engine that will serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from adaspring.engine import Engine, Subnet
+from adaspring.space import Genome
+
+Array = npt.NDArray[np.float64]
+
+#: Percentile of the runs of a subnet that counts as its latency. Interruptions only
+#: ever add time, so a low percentile repeats far better than the median.
+PERCENTILE = 20.0
+
+#: Subnets that are timed in turn, one run each, so that a drift of the clock
+#: frequency or a busy moment falls on all of them alike.
+GROUP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Measured latencies of subnets.
+
+    Attributes:
+        genomes: Shape ``(n, slots + 1)``.
+        low_us: `PERCENTILE` of the runs at batch 1, in microseconds, shape ``(n,)``.
+        tail_us: 95th percentile of the same runs, in microseconds, shape ``(n,)``.
+    """
+
+    genomes: Genome
+    low_us: Array
+    tail_us: Array
+
+    def __len__(self) -> int:
+        """Subnets measured."""
+        return len(self.genomes)
+
+    def joined(self, other: Timings) -> Timings:
+        """These timings and others behind them."""
+        return Timings(
+            np.concatenate([self.genomes, other.genomes]),
+            np.concatenate([self.low_us, other.low_us]),
+            np.concatenate([self.tail_us, other.tail_us]),
+        )
+
+
+def time_group(
+    engine: Engine, genomes: Genome, input_shape: tuple[int, ...], *, runs: int, clock: Callable[[], float] = perf_counter
+) -> Timings:
+    """Prepare a few subnets and time them in turn.
+
+    Args:
+        engine: The engine that will serve them.
+        genomes: Shape ``(n, slots + 1)``; n of about `GROUP`.
+        input_shape: Shape of one sample.
+        runs: Runs of each subnet.
+        clock: In seconds.
+
+    Raises:
+        EngineError: If a subnet cannot be prepared.
+    """
+    subnets = [engine.prepare(genome).subnet for genome in genomes]
+    # Noise, not zeros: zeros would make denormals and sparsity look quicker than life.
+    batch = np.random.default_rng(0).standard_normal((1, *input_shape), dtype=np.float32)
+    elapsed_us = np.array([[_time_run(subnet, batch, clock) for subnet in subnets] for _ in range(runs)])
+    low, tail = np.percentile(elapsed_us, [PERCENTILE, 95.0], axis=0)
+    return Timings(genomes, low, tail)
+
+
+def time_all(
+    engine: Engine, genomes: Genome, input_shape: tuple[int, ...], *, runs: int, clock: Callable[[], float] = perf_counter
+) -> Iterator[Timings]:
+    """Time many subnets, group by group, as `time_group` does."""
+    for start in range(0, len(genomes), GROUP):
+        yield time_group(engine, genomes[start : start + GROUP], input_shape, runs=runs, clock=clock)
+
+
+def _time_run(subnet: Subnet, batch: npt.NDArray[np.float32], clock: Callable[[], float]) -> float:
+    started = clock()
+    subnet.run(batch)
+    return (clock() - started) * 1e6

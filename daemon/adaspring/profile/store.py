@@ -1,0 +1,80 @@
+"""Device tables on disk: in the state directory, versioned, keyed, replaced whole."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from adaspring.errors import TableError
+from adaspring.space import SearchSpace
+from adaspring.tables import TABLES_VERSION, DeviceTables, SlotTable, TableFacts
+
+
+def tables_path(state: Path, bundle_digest: str, device: str, engine: str) -> Path:
+    """Where the tables of a bundle on a device with an engine lie."""
+    return state / "tables" / f"v{TABLES_VERSION}-{bundle_digest[:16]}-{device}-{engine}.npz"
+
+
+def save_tables(path: Path, tables: DeviceTables) -> None:
+    """Write tables so that a reader sees the old file or the new one, never a part."""
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        facts=np.frombuffer(msgspec.json.encode(tables.facts), dtype=np.uint8),
+        latency_values=tables.latency_us.values,
+        latency_head=tables.latency_us.head,
+        energy_values=tables.energy_mj.values,
+        energy_head=tables.energy_mj.head,
+    )
+    replace_file(path, content.getvalue())
+
+
+def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
+    """Read tables and refuse those that must not be used.
+
+    Raises:
+        FileNotFoundError: If there are none: this bundle was not profiled here.
+        TableError: If the file is damaged, of another version or does not fit the space.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            facts = msgspec.json.decode(arrays["facts"].tobytes(), type=TableFacts)
+            tables = DeviceTables(
+                facts=facts,
+                latency_us=SlotTable(arrays["latency_values"], arrays["latency_head"]),
+                energy_mj=SlotTable(arrays["energy_values"], arrays["energy_head"]),
+            )
+    except FileNotFoundError:
+        raise
+    except (KeyError, ValueError, OSError, EOFError, msgspec.DecodeError) as error:
+        raise TableError(f"tables {path} cannot be read ({error}); profile again: adaspring profile") from error
+    if facts.version != TABLES_VERSION:
+        raise TableError(f"tables {path} have version {facts.version}, not {TABLES_VERSION}; profile again: adaspring profile")
+    if not facts.tail_ratio >= 1.0:
+        raise TableError(f"tables {path}: tail_ratio must be at least 1; it is {facts.tail_ratio}; profile again: adaspring profile")
+    tables.latency_us.check(space, f"latency_us of {path.name}")
+    tables.energy_mj.check(space, f"energy_mj of {path.name}")
+    return tables
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step that survives a power cut (file, then folder, fsynced)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from adaspring.bundle import Bundle
+from adaspring.engine import Active, SubnetCache, make_engine
+from adaspring.engine.assemble import Assembled, Assembler
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.engine.onnx.proto import encode
+from adaspring.errors import EngineError, EngineMissingError
+from adaspring.space import Genome, SpaceSpec
+
+#: Largest difference of a logit between engines: float32 rounding in another order.
+TOLERANCE = 2e-5
+
+
+def reference(assembled: Assembled, sample: np.ndarray) -> np.ndarray:
+    """Logits of one sample by the definition of a convolution, in float64 and plain loops over taps."""
+    x = sample.astype(np.float64)
+    for folded in assembled.layers:
+        conv = folded.layer.conv
+        padding = [(0, 0)] + [(conv.kernel // 2,) * 2] * (x.ndim - 1)
+        padded = np.pad(x, padding)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, folded.weight.shape[2:], axis=tuple(range(1, x.ndim)))
+        windows = windows[(slice(None), *(slice(None, None, conv.stride),) * (x.ndim - 1))]
+        spatial, taps = "yz"[: x.ndim - 1], "kl"[: x.ndim - 1]
+        if conv.depthwise:
+            x = np.einsum(f"c{spatial}{taps},c{taps}->c{spatial}", windows, folded.weight[:, 0])
+        else:
+            x = np.einsum(f"c{spatial}{taps},oc{taps}->o{spatial}", windows, folded.weight)
+        x += folded.bias.reshape(-1, *(1,) * (x.ndim - 1))
+        x = np.maximum(x, 0) if conv.relu else x
+    return assembled.head_weight @ x.reshape(len(x), -1).mean(axis=1) + assembled.head_bias
+
+
+@pytest.fixture(scope="session", params=["1-D", "2-D"])
+def bundle(
+    request: pytest.FixtureRequest,
+    make_bundle: Callable[[SpaceSpec, Path], Bundle],
+    small_spec: SpaceSpec,
+    image_spec: SpaceSpec,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Bundle:
+    """A bundle with one spatial axis, and one with two."""
+    spec = small_spec if request.param == "1-D" else image_spec
+    return make_bundle(spec, tmp_path_factory.mktemp("engines") / "toy")
+
+
+def some_genomes(bundle: Bundle, count: int) -> Genome:
+    """The extremes and random genomes."""
+    space = bundle.space
+    return np.concatenate([[space.full(), space.smallest()], space.random(np.random.default_rng(3), count)])
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_engines_compute_what_the_definition_says(bundle: Bundle, name: str) -> None:
+    """Every operator, skip and stride gives the logits of the plain definition, for a batch of two."""
+    if name == "torch":
+        pytest.importorskip("torch")
+    engine = make_engine(name, bundle)  # type: ignore[arg-type]
+    assembler = Assembler(bundle)
+    batch = np.random.default_rng(0).standard_normal((2, *bundle.manifest.input.shape), dtype=np.float32)
+    for genome in some_genomes(bundle, 30):
+        expected = [reference(assembler.assemble(genome), sample) for sample in batch]
+        np.testing.assert_allclose(engine.prepare(genome).subnet.run(batch), expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_encoded_graphs_hold_against_the_onnx_package(bundle: Bundle) -> None:
+    """Our bytes parse as ONNX, pass its checker, and carry exactly the assembled weights."""
+    assembler = Assembler(bundle)
+    shape, outputs = bundle.manifest.input.shape, bundle.space.spec.outputs
+    for genome in some_genomes(bundle, 10):
+        assembled = assembler.assemble(genome)
+        model = onnx.load_from_string(encode(assembled, shape, outputs))
+        onnx.checker.check_model(model)
+        arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        for index, folded in enumerate(assembled.layers):
+            np.testing.assert_array_equal(folded.weight, arrays[f"w{index}"])
+            np.testing.assert_array_equal(folded.bias, arrays[f"b{index}"])
+        assert len(assembled.layers) + 3 == len(model.graph.node)
+
+
+def test_input_scale_is_folded_in(small_bundle: Bundle) -> None:
+    """Frames in raw units equal scaled frames of a bundle without a scale: the first layers carry it."""
+    scale = np.array(small_bundle.manifest.input.scale)
+    for index in range(len(small_bundle.space.choices[0])):
+        genome = small_bundle.space.full()
+        genome[0] = index
+        first = Assembler(small_bundle).assemble(genome).layers[0]
+        raw = small_bundle.weights[f"{first.layer.name}.weight"]
+        raw = raw[: len(first.weight)]
+        along = (-1, 1, 1) if first.layer.conv.depthwise else (1, -1, 1)
+        ratio = first.weight / (raw * scale.reshape(along))
+        # What is left beside the scale is the batch norm's gain, one factor per output channel.
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape), rtol=1e-4)
+
+
+def test_a_missing_tensor_is_named(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle without a tensor that a subnet needs is an engine error that names it."""
+    monkeypatch.delitem(small_bundle.weights, "slots.2.conv.full.gamma")
+    engine = OnnxEngine(small_bundle)
+    with pytest.raises(EngineError, match=r"slots\.2\.conv\.full\.gamma"):
+        engine.prepare(small_bundle.space.full())
+
+
+def test_a_session_that_cannot_be_built_is_an_engine_error(
+    small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What onnxruntime refuses comes out as an engine error that names the subnet."""
+    monkeypatch.setitem(small_bundle.weights, "head.weight", np.zeros((4, 3), dtype=np.float32))
+    engine = OnnxEngine(small_bundle)
+    with pytest.raises(EngineError, match="f32:c16"):
+        engine.prepare(small_bundle.space.full())
+
+
+def test_a_missing_library_says_what_to_install(small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forcing an engine that is not installed names the package."""
+    monkeypatch.setitem(__import__("sys").modules, "adaspring.engine.torch.engine", None)
+    with pytest.raises(EngineMissingError, match="pip install torch"):
+        make_engine("torch", small_bundle)
+
+
+def test_the_cache_holds_what_was_used_last(small_bundle: Bundle) -> None:
+    """A hit gives the very subnet; the least recently used leaves first; capacity 0 keeps none."""
+    genomes = some_genomes(small_bundle, 2)
+    cache = SubnetCache(OnnxEngine(small_bundle), capacity=2)
+    first, hit = cache.prepare(genomes[0])
+    assert not hit
+    cache.prepare(genomes[1])
+    again, hit = cache.prepare(genomes[0])
+    assert (True, first.subnet, 0.0) == (hit, again.subnet, again.load_us)
+    cache.prepare(genomes[2])  # genomes[1] leaves
+    assert cache.prepare(genomes[0])[1]
+    assert not cache.prepare(genomes[1])[1]
+    cache.clear()
+    assert len(cache) == 0
+    none = SubnetCache(cache.engine, capacity=0)
+    none.prepare(genomes[0])
+    assert not none.prepare(genomes[0])[1]
+
+
+def test_publishing_counts_generations(small_bundle: Bundle) -> None:
+    """Each published subnet is a new generation, visible at once."""
+    engine = OnnxEngine(small_bundle)
+    first, second = (engine.prepare(genome).subnet for genome in some_genomes(small_bundle, 0))
+    active = Active(first)
+    assert (1, first) == (active.current.number, active.current.subnet)
+    published = active.publish(second)
+    assert published is active.current
+    assert (2, second) == (published.number, published.subnet)
