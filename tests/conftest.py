@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import zmq
+from hypothesis import settings
 
 from adaspring.bundle import (
     Accuracy,
@@ -19,10 +25,24 @@ from adaspring.bundle import (
     load_bundle,
     write_bundle,
 )
+from adaspring.engine.base import Active, Batch
+from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.protocol import ModelSignature
+from adaspring.serve.server import DataPlane
 from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, analytic_tables, condition_count, lower_all
 from adaspring.tables import SlotTable
 
 ALL_OPERATORS = ("conv", "dwsep", "lowrank")
+
+# Property tests judge results, not the speed of a machine that others use too.
+settings.register_profile("adaspring", deadline=None)
+settings.load_profile("adaspring")
+
+
+@pytest.fixture(scope="session")
+def clone() -> Path:
+    """The top of the repository that the tests run in."""
+    return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +146,79 @@ def small_bundle(
 ) -> Bundle:
     """A loaded bundle of `small_spec`."""
     return make_bundle(small_spec, tmp_path_factory.mktemp("bundle") / "toy")
+
+
+@pytest.fixture
+def socket_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for the address of a socket, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="as-") as folder:
+        yield Path(folder)
+
+
+#: What toy subnets take and give.
+TOY_MODEL = ModelSignature("toy", "1", "x", (2, 3), "logits", 3, ("low", "middle", "high"))
+
+
+class ToySubnet:
+    """Answers with the first row of each sample, times a factor that its name tells.
+
+    Attributes:
+        started: Set when a run begins.
+        gate: A run ends when it is set.
+        error: What a run raises, if anything.
+    """
+
+    def __init__(self, factor: float = 1.0, *, held: bool = False, error: Exception | None = None) -> None:
+        """Make one that computes at once, unless it is held or fails."""
+        self.genome = np.zeros(1, dtype=np.int16)
+        self.name = f"toy-{factor:g}"
+        self.factor = factor
+        self.error = error
+        self.started = threading.Event()
+        self.gate = threading.Event()
+        if not held:
+            self.gate.set()
+
+    def run(self, batch: Batch) -> Batch:
+        """Compute, once the gate is open."""
+        self.started.set()
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        return batch[:, 0] * np.float32(self.factor)
+
+
+class RunningPlane:
+    """A data plane that serves toy subnets in a thread of its own."""
+
+    def __init__(self, endpoint: str, subnet: ToySubnet | None = None, **options: Any) -> None:
+        """Bind and start; `options` are those of `DataPlane`."""
+        self.endpoint = endpoint
+        self.active = Active(subnet or ToySubnet())
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._claim = claim(endpoint, mode=DATA_MODE)
+        self.plane = DataPlane(self._context, self._claim, self.active, TOY_MODEL, **({"idle_s": 0.02} | options))
+        self.plane.bind()
+        self._thread = threading.Thread(target=self.plane.run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop as a daemon does; again does nothing."""
+        self.plane.stop()
+        self._thread.join(5)
+        assert not self._thread.is_alive()
+        self._context.term()
+        self._claim.release()
+
+
+@pytest.fixture
+def serve_toy(socket_folder: Path) -> Iterator[Callable[..., RunningPlane]]:
+    """Starts data planes in `socket_folder` and stops them after the test."""
+    with ExitStack() as planes:
+
+        def start(subnet: ToySubnet | None = None, **options: Any) -> RunningPlane:
+            plane = RunningPlane(f"ipc://{socket_folder}/infer.sock", subnet, **options)
+            planes.callback(plane.stop)
+            return plane
+
+        yield start

@@ -13,6 +13,7 @@ thing::
     │   ├── BundleCorruptError             a file of it has another hash or content
     │   └── BundleVersionError             a format this release does not read
     ├── ConfigError (ValueError)           configuration that must be mended by a person
+    ├── ResourceMissingError (FileNotFoundError)  a file that should ship with the package is not there
     ├── BoardError (ValueError)            a device profile that cannot be used
     ├── SensorError (OSError)              one reading could not be had (it becomes a reason)
     ├── EngineError (RuntimeError)         a subnet could not be assembled, loaded or run
@@ -73,6 +74,10 @@ class ConfigError(AdaSpringError, ValueError):
     """Configuration that a person must mend; the daemon exits with 78 on it."""
 
 
+class ResourceMissingError(AdaSpringError, FileNotFoundError):
+    """A bundle, profile or unit that should ship with the package is not there."""
+
+
 class BoardError(AdaSpringError, ValueError):
     """A device profile that cannot be used."""
 
@@ -102,12 +107,17 @@ class ProtocolError(AdaSpringError, ValueError):
 
     Attributes:
         code: The error code of the reply, for example ``"INVALID_ARG"``.
+        reason: One word for counters, for example ``"shape"``.
         request_id: The ``id`` of the request where it could be read, else ``""``.
     """
 
-    def __init__(self, message: str, *, code: str = "INVALID_ARG", request_id: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str = "INVALID_ARG", reason: str = "header", request_id: str = ""
+    ) -> None:
+        """Say what is wrong, and where it belongs."""
         super().__init__(message)
         self.code = code
+        self.reason = reason
         self.request_id = request_id
 
 
@@ -134,6 +144,7 @@ class ReplyError(ClientError):
     code = "INTERNAL"
 
     def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+        """Take what the daemon said."""
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
 

@@ -1,0 +1,204 @@
+"""Configuration of the daemon: TOML, validated before anything else happens."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from adaspring.decide import Policy
+from adaspring.engine import EngineChoice
+from adaspring.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the daemon keeps its files.
+
+    Attributes:
+        runtime: Folder of the sockets. Default: ``$RUNTIME_DIRECTORY`` as systemd gives it,
+            else ``/run/adaspring`` for root and ``$XDG_RUNTIME_DIR/adaspring`` for others.
+        state: Folder of the device tables. Default: ``$STATE_DIRECTORY``, else
+            ``/var/lib/adaspring`` for root and ``$XDG_STATE_HOME/adaspring`` for others.
+    """
+
+    runtime: str = ""
+    state: str = ""
+
+
+class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The inference socket.
+
+    Attributes:
+        queue_size: Requests that wait at most; one more is answered UNAVAILABLE.
+        socket_mode: File mode of the inference and event sockets, in octal.
+    """
+
+    queue_size: int = 64
+    socket_mode: str = "660"
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What runs the subnets.
+
+    Attributes:
+        name: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        threads: Threads of one frame.
+        cache_subnets: Prepared subnets kept beside the active one; 0 keeps none.
+    """
+
+    name: EngineChoice = "auto"
+    threads: int = 1
+    cache_subnets: int = 8
+
+
+class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The context monitor.
+
+    Attributes:
+        interval_s: Time between two looks at the sensors, in seconds.
+        sysroot: Root of the tree in which sensors are read; another than ``/`` replays a board.
+    """
+
+    interval_s: float = 1.0
+    sysroot: str = "/"
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The board.
+
+    Attributes:
+        profile: Name of a device profile, the path of one, or ``"auto"`` to detect it.
+        background_profiling: Whether to measure the bundle in the background, at lowest
+            priority, when no tables are there for this device.
+    """
+
+    profile: str = "auto"
+    background_profiling: bool = True
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be configured.
+
+    Attributes:
+        bundle: Folder of the bundle, or the name of one that ships with AdaSpring.
+        seed: Seed of the search.
+        paths: Where files lie.
+        serve: The inference socket.
+        engine: What runs the subnets.
+        monitor: The context monitor.
+        device: The board.
+        policy: From context to budgets to triggers (``docs/policy.md``).
+    """
+
+    bundle: str = "har"
+    seed: int = 0
+    paths: PathsConfig = PathsConfig()
+    serve: ServeConfig = ServeConfig()
+    engine: EngineConfig = EngineConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    device: DeviceConfig = DeviceConfig()
+    policy: Policy = Policy()
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a configuration file.
+
+    Raises:
+        ConfigError: With the file, the key, what it must be, and for an unknown key the
+            one that was probably meant.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}") from error
+    return parse_config(data, str(path))
+
+
+def parse_config(data: dict[str, Any], where: str) -> Config:
+    """Validate configuration that was read from ``where``.
+
+    Raises:
+        ConfigError: As `load_config`.
+    """
+    unknown = _unknown_keys(data, Config)
+    if unknown:
+        raise ConfigError(f"{where}: " + "; ".join(unknown))
+    try:
+        config = msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    for message in _violations(config):
+        raise ConfigError(f"{where}: {message}")
+    return config
+
+
+def runtime_folder(config: Config) -> Path:
+    """Folder of the sockets (see `PathsConfig`)."""
+    return _folder(config.paths.runtime, "RUNTIME_DIRECTORY", "/run/adaspring", "XDG_RUNTIME_DIR", "paths.runtime")
+
+
+def state_folder(config: Config) -> Path:
+    """Folder of the device tables (see `PathsConfig`)."""
+    home = str(Path.home() / ".local/state")
+    return _folder(
+        config.paths.state, "STATE_DIRECTORY", "/var/lib/adaspring", "XDG_STATE_HOME", "paths.state", default=home
+    )
+
+
+def _folder(given: str, systemd: str, of_root: str, of_user: str, key: str, default: str | None = None) -> Path:
+    if given:
+        return Path(given)
+    if os.environ.get(systemd):
+        # systemd separates several directories by colons; ours is the first.
+        return Path(os.environ[systemd].split(":")[0])
+    if os.geteuid() == 0:
+        return Path(of_root)
+    base = os.environ.get(of_user) or default
+    if base is None:
+        raise ConfigError(f"${of_user} is not set, so there is no place of your own: set {key}")
+    return Path(base) / "adaspring"
+
+
+def _violations(config: Config) -> list[str]:
+    checks = {
+        "monitor.interval_s must be positive": config.monitor.interval_s > 0,
+        "serve.queue_size must be at least 1": config.serve.queue_size >= 1,
+        "engine.threads must be at least 1": config.engine.threads >= 1,
+        "engine.cache_subnets must not be negative": config.engine.cache_subnets >= 0,
+        "serve.socket_mode must be an octal file mode such as 660": _is_mode(config.serve.socket_mode),
+    }
+    return [message for message, holds in checks.items() if not holds]
+
+
+def _is_mode(text: str) -> bool:
+    return len(text) == 3 and all(digit in "01234567" for digit in text)  # noqa: PLR2004 - owner, group, others
+
+
+def _unknown_keys(data: dict[str, Any], kind: type[msgspec.Struct], prefix: str = "") -> list[str]:
+    hints = get_type_hints(kind)
+    messages: list[str] = []
+    for key, value in data.items():
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(hints)}"
+            messages.append(f"unknown key {prefix}{key}: {hint}")
+        elif isinstance(value, dict) and _is_struct(hints[key]):
+            messages += _unknown_keys(value, hints[key], f"{prefix}{key}.")
+    return messages
+
+
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct) and not get_args(hint)

@@ -1,0 +1,45 @@
+"""What the monitor learns from the frames themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adaspring.engine import Active
+from adaspring.serve.server import DataPlane
+
+#: Frames of the active generation that a percentile is taken of at least.
+LEAST_FRAMES = 20
+
+
+class FrameCounters:
+    """Event rate and latency, read from the data plane by the control thread.
+
+    The first context is sensed before there is a subnet to serve with, so the counters
+    stand at nothing until `attach`.
+    """
+
+    def __init__(self) -> None:
+        """Count nothing yet."""
+        self._serving: tuple[DataPlane, Active] | None = None
+
+    def attach(self, data: DataPlane, active: Active) -> None:
+        """Count the frames of a data plane and time those of its active subnet."""
+        self._serving = (data, active)
+
+    @property
+    def received(self) -> int:
+        """Samples asked for since start."""
+        return self._serving[0].statistics().samples if self._serving else 0
+
+    @property
+    def latency_p95_us(self) -> float | None:
+        """95th percentile of the compute of recent frames of the active subnet; None while there are few."""
+        recent_us = self.recent_us()
+        return float(np.percentile(recent_us, 95)) if len(recent_us) >= LEAST_FRAMES else None
+
+    def recent_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Compute of recent frames of the active subnet, in microseconds."""
+        if self._serving is None:
+            return np.empty(0)
+        data, active = self._serving
+        return data.recent_compute_us(active.current.number)

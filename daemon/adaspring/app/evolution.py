@@ -1,0 +1,181 @@
+"""One evolution: decide, assemble, warm, flip; timed, recorded, and harmless when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import msgspec
+
+from adaspring.context.model import Context
+from adaspring.decide import Cause, Decision, Planner
+from adaspring.engine import Active, Prepared, SubnetCache
+from adaspring.space import Genome, SearchSpace
+
+
+class Evolution(msgspec.Struct, frozen=True):
+    """What one evolution did and took; published as the event ``evolution``.
+
+    Attributes:
+        at: Wall clock, ISO 8601, UTC.
+        at_s: Monotonic clock, in seconds.
+        cause: What triggered it.
+        from_subnet: Subnet before, in text form.
+        subnet: Subnet after.
+        generation: Generation after.
+        swapped: False where the search confirmed the subnet that already ran.
+        cache_hit: Whether the subnet was prepared already.
+        search_us: Budgets and search, in microseconds.
+        assemble_us: Slicing, folding and encoding.
+        load_us: Building the session.
+        warm_us: Runs before the first frame.
+        total_us: From the moment the trigger saw the context to the flip.
+        decision: What was decided and why; None where an operator pinned the subnet.
+    """
+
+    at: str
+    at_s: float
+    cause: Cause
+    from_subnet: str
+    subnet: str
+    generation: int
+    swapped: bool
+    cache_hit: bool
+    search_us: float
+    assemble_us: float
+    load_us: float
+    warm_us: float
+    total_us: float
+    decision: Decision | None
+
+
+class Evolver:
+    """Moves the active subnet to where the planner wants it.
+
+    Attributes:
+        planner: Decides; replaced when tables change.
+        active: The subnet that answers frames.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        planner: Planner,
+        cache: SubnetCache,
+        active: Active,
+        *,
+        seed: int,
+        wall: Callable[[], str],
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        """Wire an evolver.
+
+        Args:
+            space: The search space.
+            planner: Decides.
+            cache: Prepares subnets.
+            active: The subnet that answers frames.
+            seed: Seed of every search.
+            wall: Wall clock as text, for records.
+            clock: In seconds; the one that durations are taken with.
+        """
+        self.planner = planner
+        self.active = active
+        self._space = space
+        self._cache = cache
+        self._seed = seed
+        self._wall = wall
+        self._clock = clock
+
+    @classmethod
+    def begin(
+        cls,
+        space: SearchSpace,
+        planner: Planner,
+        cache: SubnetCache,
+        context: Context,
+        *,
+        seed: int,
+        wall: Callable[[], str],
+        clock: Callable[[], float] = perf_counter,
+    ) -> tuple[Evolver, Evolution]:
+        """Choose and prepare the first subnet; arguments are those of the constructor.
+
+        Raises:
+            EngineError: If it cannot be prepared: there is nothing to serve with.
+        """
+        started_s = clock()
+        cause = Cause("start", "the daemon started")
+        decision = planner.decide(context, None, cause, seed=seed)
+        search_us = (clock() - started_s) * 1e6
+        prepared, _ = cache.prepare(space.check(decision.genome))
+        evolver = cls(space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, clock=clock)
+        total_us = (clock() - started_s) * 1e6
+        return evolver, Evolution(
+            at=wall(),
+            at_s=context.at_s,
+            cause=cause,
+            from_subnet="",
+            subnet=prepared.subnet.name,
+            generation=evolver.active.current.number,
+            swapped=True,
+            cache_hit=False,
+            search_us=search_us,
+            assemble_us=prepared.assemble_us,
+            load_us=prepared.load_us,
+            warm_us=prepared.warm_us,
+            total_us=total_us,
+            decision=decision,
+        )
+
+    def evolve(self, cause: Cause, context: Context, seen_s: float) -> Evolution:
+        """Search for the context and swap, if the best subnet is another than the active one.
+
+        Args:
+            cause: What triggered it.
+            context: The context to decide for.
+            seen_s: When the trigger saw the context, on this object's clock.
+
+        Raises:
+            EngineError: If the subnet could not be prepared; the active one goes on.
+        """
+        incumbent = self.active.current.subnet.genome
+        decision = self.planner.decide(context, incumbent, cause, seed=self._seed)
+        genome = self._space.check(decision.genome)
+        search_us = (self._clock() - seen_s) * 1e6
+        return self._move(genome, cause, context.at_s, seen_s, search_us, decision)
+
+    def pin(self, genome: Genome, cause: Cause, at_s: float) -> Evolution:
+        """Swap to a subnet that an operator asks for.
+
+        Raises:
+            EngineError: If the subnet could not be prepared; the active one goes on.
+        """
+        return self._move(genome, cause, at_s, self._clock(), 0.0, None)
+
+    def _move(
+        self, genome: Genome, cause: Cause, at_s: float, seen_s: float, search_us: float, decision: Decision | None
+    ) -> Evolution:
+        before = self.active.current
+        swapped = before.subnet.genome.tobytes() != genome.tobytes()
+        prepared, hit = Prepared(before.subnet, 0.0, 0.0, 0.0), True
+        if swapped:
+            prepared, hit = self._cache.prepare(genome)
+            self.active.publish(prepared.subnet)
+        total_us = (self._clock() - seen_s) * 1e6
+        return Evolution(
+            at=self._wall(),
+            at_s=at_s,
+            cause=cause,
+            from_subnet=before.subnet.name,
+            subnet=prepared.subnet.name,
+            generation=self.active.current.number,
+            swapped=swapped,
+            cache_hit=hit,
+            search_us=search_us,
+            assemble_us=prepared.assemble_us,
+            load_us=prepared.load_us,
+            warm_us=prepared.warm_us,
+            total_us=total_us,
+            decision=decision,
+        )

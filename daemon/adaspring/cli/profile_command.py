@@ -1,0 +1,81 @@
+"""``adaspring profile``: measure a bundle on this device and write its tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from adaspring.app.config import Config, PathsConfig, state_folder
+from adaspring.app.locate import bundle_folder, find_board
+from adaspring.bundle import load_bundle
+from adaspring.engine import make_engine
+from adaspring.profile import Plan, measuring, profile_bundle, save_tables, tables_path
+from adaspring.tables import DeviceTables
+
+
+def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = subcommands.add_parser("profile", help="measure a bundle on this device and write its lookup tables")
+    parser.add_argument("--bundle", default="har", help="folder of a bundle, or the name of one that ships (default: har)")
+    parser.add_argument("--state", type=Path, help="state folder of the daemon (default: the one that it uses)")
+    parser.add_argument("--device", default="auto", help="name or path of a device profile (default: detect)")
+    parser.add_argument("--engine", choices=["auto", "onnxruntime", "torch"], default="auto")
+    parser.add_argument("--threads", type=int, default=1, help="threads of one frame (default: 1)")
+    parser.add_argument("--subnets", type=int, default=Plan().subnets, help="subnets to time (default: %(default)s)")
+    parser.add_argument("--limit", type=float, metavar="S", help="stop after S seconds with what there is")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--if-missing", action="store_true", help="do nothing where measured tables are there already")
+    parser.add_argument("--background", action="store_true", help="run at the lowest priority, without a progress bar")
+    parser.set_defaults(command=_profile)
+
+
+def _profile(options: argparse.Namespace) -> int:
+    path = bundle_folder(options.bundle)
+    bundle = load_bundle(path)
+    board = find_board(options.device, Path("/"))
+    engine = make_engine(options.engine, bundle, threads=options.threads)
+    state = options.state or state_folder(Config(paths=PathsConfig()))
+    target = tables_path(state, bundle.digest, board.name, engine.name)
+    console = Console(stderr=True, quiet=options.background)
+    if options.if_missing and target.exists():
+        console.print(f"[green]✓[/] measured tables are there: {target.name}")
+        return 0
+    if options.background:
+        os.nice(19)
+    plan = Plan(subnets=options.subnets, limit_s=options.limit, seed=options.seed)
+    columns = (TextColumn("profiling"), BarColumn(), MofNCompleteColumn(), TextColumn("subnets, left"), TimeRemainingColumn())
+    with measuring(), Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("profiling", total=None)
+        tables = profile_bundle(
+            bundle,
+            engine,
+            board,
+            plan,
+            partial=target.with_suffix(".partial.npz"),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    save_tables(target, tables)
+    console.print(_summary(tables))
+    print(msgspec.json.encode({"tables": str(target), **msgspec.to_builtins(tables.facts)}).decode())
+    return 0
+
+
+def _summary(tables: DeviceTables) -> Table:
+    facts = tables.facts
+    table = Table(title=f"{facts.subnets} subnets timed on {facts.device} with {facts.engine}", show_header=False)
+    rows = {
+        "table against unseen subnets": f"{facts.fit_mape_percent:.1f} % off, Kendall tau {facts.fit_kendall_tau:.3f}",
+        "the same subnet timed again": f"{facts.repeat_mape_percent:.1f} % off, Kendall tau {facts.repeat_kendall_tau:.3f}",
+        "95th percentile over the 20th": f"{facts.tail_ratio:.2f}",
+        "memory of a prepared subnet": f"{facts.session_mib:.2f} MiB beside its parameters",
+        "energy": facts.energy,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,137 @@
+"""Load of the processor and caps on its clock.
+
+Formats: Documentation/admin-guide/pm/cpufreq.rst and Documentation/filesystems/proc.rst
+(stat) of the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import psutil
+
+from adaspring.context.model import Reading
+from adaspring.context.sysroot import Sysroot, gather, take, within
+from adaspring.errors import SensorError
+
+_CPU = "/sys/devices/system/cpu"
+_STAT = "/proc/stat"
+#: A cap that is nearer to the greatest clock is rounding.
+_CAPPED_BELOW = 0.99
+#: 1 THz.
+_MOST_KHZ = 1e9
+#: Fields of the line ``cpu``: user nice system idle iowait irq softirq steal. What guests used
+#: comes behind and is counted in user already.
+_FIELDS = 8
+_IDLE = slice(3, 5)
+
+#: Busy and total time of all cores since boot, in any one unit.
+CpuTimes = Callable[[], tuple[float, float]]
+
+
+class FrequencySensor:
+    """``frequency_capped``: 1 where some core may not run at its greatest clock, else 0.
+
+    The kernel lowers the cap when the processor gets too hot. A cap that a person has set
+    looks the same, and means the same for latency.
+    """
+
+    def __init__(self, sysroot: Sysroot) -> None:
+        """Take the tree to read in."""
+        self._sysroot = sysroot
+        self._policies: list[tuple[str, int]] = []
+
+    def discover(self) -> None:
+        """List the frequency domains and their greatest clocks."""
+        paths = self._sysroot.entries(f"{_CPU}/cpufreq", "policy*")
+        if not paths:
+            paths = [f"{cpu}/cpufreq" for cpu in self._sysroot.entries(_CPU, "cpu[0-9]*")]
+        self._policies, _ = gather(paths, self._policy)
+
+    def read(self) -> Mapping[str, Reading]:
+        """Whether one of the domains is capped."""
+        return {"frequency_capped": take(f"{_CPU}/cpufreq", self._is_capped)}
+
+    def _is_capped(self) -> float:
+        capped, reasons = gather(self._policies, self._is_policy_capped)
+        if not capped:
+            raise SensorError(reasons or f"{_CPU} lists no frequency domain")
+        return float(any(capped))
+
+    def _policy(self, path: str) -> tuple[str, int]:
+        return path, self._sysroot.number(f"{path}/cpuinfo_max_freq")
+
+    def _is_policy_capped(self, policy: tuple[str, int]) -> bool:
+        path, greatest_khz = policy
+        name = f"{path}/scaling_max_freq"
+        return within(self._sysroot.number(name), 1, _MOST_KHZ, name) < _CAPPED_BELOW * greatest_khz
+
+
+class LoadSensor:
+    """``cpu_percent``: load of all cores together between two reads; the first time since boot."""
+
+    def __init__(self, source: str, times: CpuTimes) -> None:
+        """Take where the times come from.
+
+        Args:
+            source: What to call it.
+            times: Gives them.
+        """
+        self._source = source
+        self._times = times
+        self._last = (0.0, 0.0)
+        self._percent: float | None = None
+
+    def discover(self) -> None:
+        """Nothing to look for."""
+
+    def read(self) -> Mapping[str, Reading]:
+        """The load since the last read."""
+        return {"cpu_percent": take(self._source, self._since_last)}
+
+    def _since_last(self) -> float:
+        busy, total = self._times()
+        elapsed = total - self._last[1]
+        if elapsed > 0:
+            percent = 100 * (busy - self._last[0]) / elapsed
+            # The counters of a core that sleeps may step back a little.
+            self._percent = min(max(percent, 0.0), 100.0)
+        self._last = (busy, total)
+        if self._percent is None:
+            raise SensorError(f"{self._source} says that no time has passed")
+        return self._percent
+
+
+def live_times() -> tuple[float, float]:
+    """Times of this machine, in seconds.
+
+    Raises:
+        SensorError: If the kernel does not tell.
+    """
+    try:
+        times = psutil.cpu_times()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SensorError(f"psutil cannot read the times of the processor: {error}") from error
+    fields = [float(value) for value in times[:_FIELDS]]
+    return sum(fields) - sum(fields[_IDLE]), sum(fields)
+
+
+def stat_times(sysroot: Sysroot) -> CpuTimes:
+    """Times from the ``/proc/stat`` of a tree, in its clock ticks."""
+
+    def read() -> tuple[float, float]:
+        name, *words = sysroot.text(_STAT).partition("\n")[0].split()
+        try:
+            fields = [float(word) for word in words[:_FIELDS]]
+        except ValueError:
+            fields = []
+        if name != "cpu" or len(fields) < _FIELDS:
+            raise SensorError(f"{_STAT} does not begin with the times of all cores")
+        return sum(fields) - sum(fields[_IDLE]), sum(fields)
+
+    return read
+
+
+def load_sensor(sysroot: Sysroot, *, live: bool) -> LoadSensor:
+    """The load of this machine through psutil, or that of a tree that stands for another."""
+    return LoadSensor("psutil", live_times) if live else LoadSensor(_STAT, stat_times(sysroot))

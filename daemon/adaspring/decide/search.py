@@ -1,0 +1,161 @@
+"""The search: from weights and budgets to the best subnet, with a proof of how good it is.
+
+A search is a dual ascent (`dual`), then one or two generations of evolution
+(`evolve`), started from the atlas and the subnet that is running. Where no subnet
+meets all budgets, they are relaxed in the declared order, each by the least that
+those ranked above it permit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adaspring.decide.dual import ascend
+from adaspring.decide.evolve import evolve, swap_pairs
+from adaspring.decide.problem import QUANTITIES, Array, Candidates, Problem, Quantity
+from adaspring.decide.quest import Quest
+from adaspring.space import Genome
+
+#: Populations of the generations. A small one first: it costs a fraction and finds the
+#: subnet that lets most of a large one die early.
+POPULATIONS = (64, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        genome: The subnet.
+        objective: Its weighted use, plus the switching cost if it is not the incumbent.
+        bound: No subnet within the budgets as relaxed has a smaller objective.
+        allowed: The budgets as relaxed, each in its unit, shape ``(4,)``.
+        relaxed: The budgets that had to give, in the declared order.
+        in_time: Whether the search ended by itself, not by its deadline.
+        seen: Every subnet looked at, the chosen one among them.
+        objectives: Their objectives, shape ``(n,)``.
+    """
+
+    genome: Genome
+    objective: float
+    bound: float
+    allowed: Array
+    relaxed: tuple[Quantity, ...]
+    in_time: bool
+    seen: Candidates
+    objectives: Array
+
+
+class Deadline:
+    """Whether time is up, and whether anybody was told so."""
+
+    def __init__(self, clock: Callable[[], float], at_s: float) -> None:
+        """Set a deadline on a monotonic clock, in seconds."""
+        self._clock = clock
+        self._at_s = at_s
+        self.passed = False
+
+    def __call__(self) -> bool:
+        """Ask whether time is up."""
+        self.passed = self.passed or self._clock() >= self._at_s
+        return self.passed
+
+
+class Search:
+    """Searches one problem, over and over."""
+
+    def __init__(self, problem: Problem, known: Genome) -> None:
+        """Prepare for a problem.
+
+        Args:
+            problem: The space and its quantities.
+            known: Good subnets of any kind to start from (the atlas), shape ``(n, slots + 1)``.
+        """
+        self.problem = problem
+        self._known = problem.extremes.joined(problem.of_genomes(known))
+
+    def run(
+        self,
+        weights: Array,
+        budgets: Array,
+        *,
+        relaxation: Sequence[Quantity],
+        incumbent: Genome | None,
+        switching_cost: float,
+        seed: int,
+        deadline: Deadline,
+    ) -> Found:
+        """Find the subnet of least weighted use within budgets.
+
+        Args:
+            weights: Weight of each of `QUANTITIES` per unit of it, shape ``(4,)``, none negative.
+            budgets: Most of each, in its unit, shape ``(4,)``; infinite where there is none.
+            relaxation: All quantities; the first gives way first.
+            incumbent: The subnet that is running.
+            switching_cost: What any other subnet costs on top, in the unit of the objective.
+            seed: Seed of all randomness.
+            deadline: After which the best so far is taken.
+        """
+        weights = weights * self.problem.scale
+        allowed = budgets / self.problem.scale
+        known = self._known
+        handicap = 0.0
+        if incumbent is not None:
+            known = self.problem.of_genomes(incumbent[None]).joined(known)
+            handicap = switching_cost
+        quest = self._pursue(weights, allowed, known, handicap, seed, deadline)
+        if not self.problem.fits(quest.seen, allowed).any():
+            allowed = self._relax(allowed, relaxation, quest.seen, seed, deadline)
+            quest = self._pursue(weights, allowed, quest.seen, handicap, seed, deadline)
+        objectives = quest.seen.use @ weights + handicap
+        objectives[: int(incumbent is not None)] -= handicap
+        fits = self.problem.fits(quest.seen, allowed)
+        chosen = int(np.where(fits, objectives, np.inf).argmin())
+        given = allowed > budgets / self.problem.scale
+        return Found(
+            genome=self.problem.trellis.genomes(quest.seen.edges[chosen][None])[0],
+            objective=float(objectives[chosen]),
+            bound=min(quest.bound + handicap, float(objectives[chosen])),
+            allowed=np.where(given, allowed * self.problem.scale, budgets),
+            relaxed=tuple(name for name in relaxation if given[QUANTITIES.index(name)]),
+            in_time=not deadline.passed,
+            seen=quest.seen,
+            objectives=objectives,
+        )
+
+    def _pursue(
+        self, weights: Array, budgets: Array, known: Candidates, handicap: float, seed: int, deadline: Deadline
+    ) -> Quest:
+        # With a handicap the first of the known is the incumbent, and others have to beat it by that.
+        ceiling = np.inf
+        if handicap and self.problem.fits(known, budgets)[0]:
+            ceiling = float(known.use[0] @ weights) - handicap
+        quest = Quest(self.problem, weights, budgets, known, ceiling)
+        prices = ascend(quest, deadline)
+        for population in POPULATIONS:
+            if prices is None or quest.closed or deadline() or evolve(quest, prices, population, deadline):
+                break
+        else:
+            swap_pairs(quest, np.random.default_rng(seed), deadline)
+        return quest
+
+    def _relax(
+        self, budgets: Array, relaxation: Sequence[Quantity], known: Candidates, seed: int, deadline: Deadline
+    ) -> Array:
+        """Budgets that some subnet meets: from the last to give way to the first, each as near as can be."""
+        allowed = np.full(len(QUANTITIES), np.inf)
+        for name in reversed(relaxation):
+            index = QUANTITIES.index(name)
+            narrowed = allowed.copy()
+            narrowed[index] = budgets[index]
+            if not self.problem.fits(known, narrowed).any():
+                least = self._pursue(np.eye(len(QUANTITIES))[index], allowed, known, 0.0, seed, deadline)
+                known = least.seen
+                excess = self.problem.excess(known, narrowed)[:, index]
+                nearest = float(excess[self.problem.fits(known, allowed)].min())
+                narrowed[index] += max(0.0, nearest)
+            allowed = narrowed
+        return allowed

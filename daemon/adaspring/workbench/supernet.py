@@ -1,0 +1,129 @@
+"""The supernet: the shared weights of all subnets, and the forward pass of any one.
+
+Weights are a plain dictionary of tensors under the names of the bundle, and a
+subnet is a walk over `space.lower`: what is trained is sliced exactly as the
+engines slice it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from adaspring.space import HEAD, Genome, Layer, SearchSpace, condition_rows, lower, lower_all, max_input_width
+
+Weights: TypeAlias = dict[str, Tensor]
+
+#: Added to a variance before its root is taken; recorded statistics hold the logarithm of that root.
+EPSILON = 1e-5
+
+#: ``(layer, convolved, gamma, beta) -> normalised``
+Norm: TypeAlias = Callable[[Layer, Tensor, Tensor, Tensor], Tensor]
+
+
+def initial_weights(space: SearchSpace, seed: int) -> Weights:
+    """Weights before training: He-normal convolutions, neutral norms, a small head."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(shape: tuple[int, ...], deviation: float) -> Tensor:
+        return torch.randn(shape, generator=generator) * deviation
+
+    weights: Weights = {}
+    for layer in lower_all(space):
+        shape = layer.weight_shape
+        weights[f"{layer.name}.weight"] = normal(shape, sqrt(2.0 / prod(shape[1:])))
+        if layer.conv.norm:
+            weights[f"{layer.name}.gamma"] = torch.ones(shape[0])
+            weights[f"{layer.name}.beta"] = torch.zeros(shape[0])
+        else:
+            weights[f"{layer.name}.bias"] = torch.zeros(shape[0])
+    width = max_input_width(space, space.slot_count)
+    weights[f"{HEAD}.weight"] = normal((space.spec.outputs, width), sqrt(1.0 / width))
+    weights[f"{HEAD}.bias"] = torch.zeros(space.spec.outputs)
+    return weights
+
+
+def forward(space: SearchSpace, weights: Weights, genome: Genome, x: Tensor, norm: Norm) -> Tensor:
+    """Logits of a subnet.
+
+    Args:
+        space: The search space.
+        weights: Shared weights.
+        genome: The subnet.
+        x: Scaled input, shape ``(n, channels, *size)``.
+        norm: How batch norms come by their statistics.
+
+    Returns:
+        Shape ``(n, outputs)``.
+    """
+    convolve = functional.conv1d if len(space.spec.input_size) == 1 else functional.conv2d
+    for layer in lower(space, genome):
+        conv, name = layer.conv, layer.name
+        out = conv.out_channels
+        weight = weights[f"{name}.weight"][:out]
+        if not conv.depthwise:
+            weight = weight[:, : conv.in_channels]
+        bias = None if conv.norm else weights[f"{name}.bias"][:out]
+        groups = out if conv.depthwise else 1
+        x = convolve(x, weight, bias, stride=conv.stride, padding=conv.kernel // 2, groups=groups)
+        if conv.norm:
+            x = norm(layer, x, weights[f"{name}.gamma"][:out], weights[f"{name}.beta"][:out])
+        if conv.relu:
+            x = functional.relu(x)
+    pooled = x.flatten(start_dim=2).mean(dim=2)
+    return functional.linear(pooled, weights[f"{HEAD}.weight"][:, : pooled.shape[1]], weights[f"{HEAD}.bias"])
+
+
+def batch_norm(_layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Normalise with the statistics of the batch itself, as in training."""
+    return functional.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
+
+
+def apply_statistics(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Normalise with given statistics, each of shape ``(channels,)``."""
+    gain = gamma * torch.exp(-log_std)
+    along = (-1, *(1,) * (x.ndim - 2))
+    return x * gain.reshape(along) + (beta - mean * gain).reshape(along)
+
+
+class Recorded:
+    """Statistics of one subnet, recorded from rows that ran through it and then applied.
+
+    Attributes:
+        mean: Mean of every normed layer, by name.
+        log_std: Logarithm of its standard deviation.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing recorded."""
+        self.mean: dict[str, Tensor] = {}
+        self.log_std: dict[str, Tensor] = {}
+
+    def record(self, layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """Normalise with the statistics of the batch, and keep them."""
+        axes = (0, *range(2, x.ndim))
+        variance, mean = torch.var_mean(x, dim=axes, correction=0)
+        self.mean[layer.name], self.log_std[layer.name] = mean, 0.5 * torch.log(variance + EPSILON)
+        return apply_statistics(x, gamma, beta, mean, self.log_std[layer.name])
+
+    def apply(self, layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """Normalise with the statistics kept."""
+        return apply_statistics(x, gamma, beta, self.mean[layer.name], self.log_std[layer.name])
+
+
+def conditioned(space: SearchSpace, weights: Weights, genome: Genome) -> Norm:
+    """Normalise with the statistics rows that a genome selects, as an assembled subnet does."""
+    rows = {slot: torch.from_numpy(condition_rows(space, genome, slot)) for slot in range(space.slot_count)}
+
+    def norm(layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        channels = x.shape[1]
+        mean = weights[f"{layer.name}.mean"][rows[layer.slot], :channels].sum(dim=0)
+        log_std = weights[f"{layer.name}.log_std"][rows[layer.slot], :channels].sum(dim=0)
+        return apply_statistics(x, gamma, beta, mean, log_std)
+
+    return norm
