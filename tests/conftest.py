@@ -163,29 +163,27 @@ class ToySubnet:
     """Answers with the first row of each sample, times a factor that its name tells.
 
     Attributes:
-        started: Set when a run begins.
-        gate: A run ends when it is set.
-        error: What a run raises, if anything.
+        started: Released when a run begins.
+        permits: Where it is held, each run takes one before it ends.
     """
 
     def __init__(self, factor: float = 1.0, *, held: bool = False, error: Exception | None = None) -> None:
-        """Make one that computes at once, unless it is held or fails."""
+        """Make one that computes at once, unless it is held, and raises `error` if there is one."""
         self.genome = np.zeros(1, dtype=np.int16)
         self.name = f"toy-{factor:g}"
-        self.factor = factor
-        self.error = error
-        self.started = threading.Event()
-        self.gate = threading.Event()
-        if not held:
-            self.gate.set()
+        self.started = threading.Semaphore(0)
+        self.permits = threading.Semaphore(0)
+        self._factor = factor
+        self._held = held
+        self._error = error
 
     def run(self, batch: Batch) -> Batch:
-        """Compute, once the gate is open."""
-        self.started.set()
-        assert self.gate.wait(10)
-        if self.error is not None:
-            raise self.error
-        return batch[:, 0] * np.float32(self.factor)
+        """Compute, once that is permitted."""
+        self.started.release()
+        assert not self._held or self.permits.acquire(timeout=10)
+        if self._error is not None:
+            raise self._error
+        return batch[:, 0] * np.float32(self._factor)
 
 
 class RunningPlane:
@@ -197,7 +195,8 @@ class RunningPlane:
         self.active = Active(subnet or ToySubnet())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._claim = claim(endpoint, mode=DATA_MODE)
-        self.plane = DataPlane(self._context, self._claim, self.active, TOY_MODEL, **({"idle_s": 0.02} | options))
+        model = options.pop("model", TOY_MODEL)
+        self.plane = DataPlane(self._context, self._claim, self.active, model, **({"idle_s": 0.02} | options))
         self.plane.bind()
         self._thread = threading.Thread(target=self.plane.run)
         self._thread.start()
@@ -209,6 +208,12 @@ class RunningPlane:
         assert not self._thread.is_alive()
         self._context.term()
         self._claim.release()
+
+
+@pytest.fixture
+def toy_subnet() -> type[ToySubnet]:
+    """Makes toy subnets."""
+    return ToySubnet
 
 
 @pytest.fixture

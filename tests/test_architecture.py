@@ -8,5 +8,5 @@ from importlinter.cli import lint_imports
 
 def test_import_contracts_hold(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every import-linter contract of pyproject.toml is kept."""
-    status = lint_imports(config_filename=str(clone / "pyproject.toml"), no_cache=True, no_logo=True)
+    status = lint_imports(config_filename=str(clone / "pyproject.toml"), no_cache=True)
     assert status == 0, capsys.readouterr().out

@@ -111,6 +111,14 @@ def test_wheel_carries_what_lies_beside_the_code(wheel: Path, clone: Path) -> No
             assert path.read_bytes() == archive.read(f"adaspring/_data/{path.relative_to(clone)}")
 
 
+def test_wheel_carries_the_whole_package(wheel: Path, clone: Path) -> None:
+    """Every file of the import package is in the wheel, also what is no Python."""
+    daemon = clone / "daemon"
+    files = {str(path.relative_to(daemon)) for path in daemon.glob("adaspring/**/*") if path.is_file()}
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in files if "__pycache__" not in name} <= set(archive.namelist())
+
+
 @pytest.mark.parametrize("command", ["adaspring", "adaspringctl", "adaspringd"])
 def test_commands_start(environment: Path, tmp_path: Path, command: str) -> None:
     """Each command of the wheel is installed and knows its version."""

@@ -21,7 +21,7 @@ from adaspring.serve.endpoint import CONTROL_MODE, DATA_MODE, MAX_PATH_BYTES, cl
 @contextmanager
 def router() -> Iterator[zmq.Socket[bytes]]:
     """A socket in a context of its own."""
-    with zmq.Context() as context, context.socket(zmq.ROUTER, linger=0) as made:
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as made:
         yield made
 
 
@@ -37,10 +37,9 @@ def test_mode_does_not_depend_on_the_umask(socket_folder: Path, mode: int, umask
     path = socket_folder / "infer.sock"
     previous = os.umask(umask)
     try:
-        with claim(f"ipc://{path}", mode=mode) as claimed:
-            with router() as made:
-                claimed.bind(made)
-                assert mode_of(path) == mode
+        with claim(f"ipc://{path}", mode=mode) as claimed, router() as made:
+            claimed.bind(made)
+            assert mode_of(path) == mode
     finally:
         assert os.umask(previous) == umask
 

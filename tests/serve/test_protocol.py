@@ -56,7 +56,7 @@ def test_request_without_wishes_has_no_deadline_and_middle_priority() -> None:
 def test_batch_is_float32_contiguous_and_writable() -> None:
     """Engines get memory that they may hand to any library."""
     batch = decode(infer_frames()).batch
-    assert (np.float32, True, True) == (batch.dtype, batch.flags.c_contiguous, batch.flags.writeable)
+    assert ("float32", True, True) == (batch.dtype.name, batch.flags.c_contiguous, batch.flags.writeable)
 
 
 @given(hnp.arrays(np.float16, (1, 2, 3)))

@@ -22,7 +22,7 @@ def ids(works: list[Work]) -> list[str]:
 
 def drain(queue: RequestQueue) -> list[str]:
     """Ids in the order in which they leave."""
-    return ids([work for work in iter(queue.pop, None)])
+    return ids(list(iter(queue.pop, None)))
 
 
 @given(st.lists(st.integers(1, 9), max_size=50))

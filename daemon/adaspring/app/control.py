@@ -14,7 +14,7 @@ from adaspring.app.commands import answer
 from adaspring.app.counters import LEAST_FRAMES, FrameCounters
 from adaspring.app.evolution import Evolution, Evolver
 from adaspring.app.notify import Notifier
-from adaspring.app.status import Measured, Status
+from adaspring.app.status import Measured, SlotView, Status
 from adaspring.bundle import Bundle
 from adaspring.context import Monitor
 from adaspring.decide import Cause, Planner, Trigger
@@ -23,6 +23,7 @@ from adaspring.profile import PERCENTILE
 from adaspring.serve.control import ControlServer
 from adaspring.serve.events import EventPublisher
 from adaspring.serve.server import DataPlane
+from adaspring.space import Genome
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +140,10 @@ class ControlLoop:
             _log.error("evolution failed, %s goes on: %s", self._evolver.active.current.subnet.name, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
-        if evolution.decision is not None:
-            self._context = evolution.decision.context
-            self._trigger.decided(self._context, evolution.decision.budgets, self._clock())
+        decision = evolution.decision
+        if decision is not None:
+            self._context, self._budgets = decision.context, decision.budgets
+            self._trigger.decided(decision.context, decision.budgets, self._clock())
             self._last_decided = evolution
         return self._record(evolution)
 
@@ -204,11 +206,13 @@ class ControlLoop:
             engine=self._engine,
             uptime_s=self._clock() - self._started_s,
             subnet=generation.subnet.name,
-            slots=tuple(str(choice) for choice in self._bundle.space.chosen(genome)),
+            slots=self._slots(genome),
             generation=generation.number,
             pinned=self._pinned,
             profiling=self._profiler is not None,
             predicted=planner.predict(genome),
+            full_energy_mj=planner.reference.energy_mj,
+            budgets=self._budgets,
             measured=Measured(len(recent_us), *percentiles),
             latency_correction=planner.latency_correction,
             context=self._context,
@@ -217,6 +221,13 @@ class ControlLoop:
             requests=self._data.statistics(),
             evolutions=self._count,
             last_evolution=self._last,
+        )
+
+    def _slots(self, genome: Genome) -> tuple[SlotView, ...]:
+        space = self._bundle.space
+        return tuple(
+            SlotView(choice.operator, choice.width, slot.width)
+            for choice, slot in zip(space.chosen(genome), space.spec.slots, strict=True)
         )
 
     def evolve(self) -> Evolution:

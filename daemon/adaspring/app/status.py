@@ -6,7 +6,7 @@ import msgspec
 
 from adaspring.app.evolution import Evolution
 from adaspring.context.model import Context, Reading
-from adaspring.decide import Prediction
+from adaspring.decide import Budgets, Prediction
 from adaspring.serve.protocol import Statistics
 from adaspring.tables import TableFacts
 
@@ -18,6 +18,20 @@ class Measured(msgspec.Struct, frozen=True):
     latency_p20_us: float | None
     latency_p50_us: float | None
     latency_p95_us: float | None
+
+
+class SlotView(msgspec.Struct, frozen=True):
+    """What one slot of the active subnet does.
+
+    Attributes:
+        operator: Name of the operator; None for a skipped slot.
+        width: Output channels; 0 for a skipped slot.
+        full_width: Output channels of the uncompressed network.
+    """
+
+    operator: str | None
+    width: int
+    full_width: int
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -36,6 +50,8 @@ class Status(msgspec.Struct, frozen=True):
         pinned: Whether an operator holds it.
         profiling: Whether the bundle is being profiled in the background.
         predicted: What the tables expect of it.
+        full_energy_mj: What they expect a frame to cost the uncompressed network, in millijoules.
+        budgets: Budgets of the last decision.
         measured: What its frames took.
         latency_correction: Measured over predicted latency, learned online.
         context: Smoothed context.
@@ -53,11 +69,13 @@ class Status(msgspec.Struct, frozen=True):
     engine: str
     uptime_s: float
     subnet: str
-    slots: tuple[str, ...]
+    slots: tuple[SlotView, ...]
     generation: int
     pinned: bool
     profiling: bool
     predicted: Prediction
+    full_energy_mj: float
+    budgets: Budgets
     measured: Measured
     latency_correction: float
     context: Context

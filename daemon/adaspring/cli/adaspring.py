@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adaspring import __version__
+from adaspring.cli.demo.command import add_demo
+from adaspring.cli.profile_command import add_profile
 from adaspring.errors import AdaSpringError
 
 Command = Callable[[argparse.Namespace], int]
@@ -36,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--work", type=Path, metavar="DIR", help="folder of the checkpoint (default: .cache/train/NAME)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     train.set_defaults(command=_train)
+    add_profile(subcommands)
+    add_demo(subcommands)
     return parser
 
 

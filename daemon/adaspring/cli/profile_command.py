@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from adaspring.app.config import Config, PathsConfig, state_folder
+from adaspring.app.config import Config, state_folder
 from adaspring.app.locate import bundle_folder, find_board
 from adaspring.bundle import load_bundle
-from adaspring.engine import make_engine
+from adaspring.engine import EngineChoice, make_engine
 from adaspring.profile import Plan, measuring, profile_bundle, save_tables, tables_path
 from adaspring.tables import DeviceTables
 
@@ -35,35 +35,62 @@ def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(command=_profile)
 
 
+def profile_if_missing(bundle: str, state: Path, device: str, *, limit_s: float, console: Console) -> None:
+    """Profile unless measured tables are there; the demonstration begins with it.
+
+    Args:
+        bundle: Folder or name of a bundle.
+        state: State folder.
+        device: Name of a device profile.
+        limit_s: Stop after so many seconds with what there is.
+        console: Where progress is shown.
+    """
+    job = _Job(bundle, state, device, "auto", 1)
+    if job.target.exists():
+        console.print(f"[green]✓[/] measured tables of this device are there: {job.target.name}")
+        return
+    job.run(Plan(limit_s=limit_s), console)
+
+
 def _profile(options: argparse.Namespace) -> int:
-    path = bundle_folder(options.bundle)
-    bundle = load_bundle(path)
-    board = find_board(options.device, Path("/"))
-    engine = make_engine(options.engine, bundle, threads=options.threads)
-    state = options.state or state_folder(Config(paths=PathsConfig()))
-    target = tables_path(state, bundle.digest, board.name, engine.name)
-    console = Console(stderr=True, quiet=options.background)
-    if options.if_missing and target.exists():
-        console.print(f"[green]✓[/] measured tables are there: {target.name}")
+    state = options.state or state_folder(Config())
+    job = _Job(options.bundle, state, options.device, options.engine, options.threads)
+    if options.if_missing and job.target.exists():
+        print(msgspec.json.encode({"tables": str(job.target)}).decode())
         return 0
     if options.background:
         os.nice(19)
     plan = Plan(subnets=options.subnets, limit_s=options.limit, seed=options.seed)
-    columns = (TextColumn("profiling"), BarColumn(), MofNCompleteColumn(), TextColumn("subnets, left"), TimeRemainingColumn())
-    with measuring(), Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("profiling", total=None)
-        tables = profile_bundle(
-            bundle,
-            engine,
-            board,
-            plan,
-            partial=target.with_suffix(".partial.npz"),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    save_tables(target, tables)
-    console.print(_summary(tables))
-    print(msgspec.json.encode({"tables": str(target), **msgspec.to_builtins(tables.facts)}).decode())
+    tables = job.run(plan, Console(stderr=True, quiet=options.background))
+    print(msgspec.json.encode({"tables": str(job.target), **msgspec.to_builtins(tables.facts)}).decode())
     return 0
+
+
+class _Job:
+    """A bundle, a board and an engine, and where their tables belong."""
+
+    def __init__(self, bundle: str, state: Path, device: str, engine: EngineChoice, threads: int) -> None:
+        self._bundle = load_bundle(bundle_folder(bundle))
+        self._board = find_board(device, Path("/"))
+        self._engine = make_engine(engine, self._bundle, threads=threads)
+        self.target = tables_path(state, self._bundle.digest, self._board.name, self._engine.name)
+
+    def run(self, plan: Plan, console: Console) -> DeviceTables:
+        """Measure, save and show."""
+        columns = (TextColumn("timing subnets"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+        with measuring(), Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("profile", total=None)
+            tables = profile_bundle(
+                self._bundle,
+                self._engine,
+                self._board,
+                plan,
+                partial=self.target.with_suffix(".partial.npz"),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        save_tables(self.target, tables)
+        console.print(_summary(tables))
+        return tables
 
 
 def _summary(tables: DeviceTables) -> Table:

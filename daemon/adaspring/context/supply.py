@@ -16,6 +16,8 @@ from adaspring.errors import SensorError
 
 _FOLDER = "/sys/class/power_supply"
 _BATTERIES = ("Battery", "UPS")
+#: What the status of a battery says about external power.
+_STATUSES = {"Charging": 1.0, "Full": 1.0, "Not charging": 1.0, "Discharging": 0.0}
 #: A full battery may hold a little more than what its gauge has learned to be full.
 _FULLEST_PERCENT = 110.0
 #: 1 MAh or MWh, in millionths: a gauge that says more is broken.
@@ -56,7 +58,7 @@ class SupplySensor:
         batteries = _names(self._batteries)
         return {
             "battery_percent": take(batteries, self._percent),
-            "external_power": take(_names(self._external or self._batteries), self._has_external_power),
+            "external_power": self._external_power(),
             "power_w": take(batteries, self._drawn_w),
         }
 
@@ -84,17 +86,16 @@ class SupplySensor:
         # Whole percents: what is left where a driver does not count the charge.
         return _Charge(within(self._sysroot.number(f"{path}/capacity"), 0.0, 100.0, f"{path}/capacity"), None)
 
-    def _has_external_power(self) -> float:
+    def _external_power(self) -> Reading:
         online, reasons = gather(self._external, self._is_online)
         if online:
-            return float(any(online))
+            return Reading(float(any(online)), _names(self._external))
+        # No supply tells; a battery that is not drained tells as well.
         for path in self._batteries:
             status = self._optional(f"{path}/status")
-            if status in {"Charging", "Full", "Not charging"}:
-                return 1.0
-            if status == "Discharging":
-                return 0.0
-        raise SensorError(reasons or f"{_FOLDER} lists no supply that tells")
+            if status in _STATUSES:
+                return Reading(_STATUSES[status], _names([path]))
+        return Reading(None, _names(self._external), reasons or f"{_FOLDER} lists no supply that tells")
 
     def _is_online(self, path: str) -> bool:
         # 1 is a fixed, 2 a programmable supply (USB power delivery).

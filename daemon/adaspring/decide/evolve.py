@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from adaspring.decide.dual import Prices
-from adaspring.decide.problem import MEMORY, ROUNDING, Indices
+from adaspring.decide.problem import ROUNDING, Array, Indices
 from adaspring.decide.quest import CLOSED, Quest
 from adaspring.space import Genome
 
@@ -55,15 +55,13 @@ def evolve(quest: Quest, prices: Prices, population: int, expired: Callable[[], 
             return False
         members = len(state)
         edges = (stage.offers[:, None] + state).ravel()
-        mutants = priced.take(edges).reshape(-1, members)
-        mutants += score
-        mutants = mutants.ravel()
-        alive = (mutants < limit).nonzero()[0]
+        mutants: Array = (priced.take(edges).reshape(-1, members) + score).ravel()
+        alive = np.flatnonzero(mutants < limit)
         parent = alive % members
         edges = edges.take(alive)
         inherited = detour.take(edges, axis=1)
         inherited += use.take(parent, axis=1)
-        kept = (inherited <= budgets).all(axis=0).nonzero()[0]
+        kept = np.flatnonzero((inherited <= budgets).all(axis=0))
         if len(kept) > population:
             scores = mutants.take(alive.take(kept))
             order = scores.argpartition(population)

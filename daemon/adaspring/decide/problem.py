@@ -109,5 +109,5 @@ class Problem:
 
     def fits(self, candidates: Candidates, budgets: Array) -> Mask:
         """Which candidates meet all scaled budgets; a budget is infinite where there is none."""
-        fits: Mask = (self.excess(candidates, budgets) <= ROUNDING).all(axis=1)
+        fits: Mask = np.all(self.excess(candidates, budgets) <= ROUNDING, axis=1)
         return fits

@@ -22,6 +22,10 @@ from adaspring.space import Genome
 #: Populations of the generations. A small one first: it costs a fraction and finds the
 #: subnet that lets most of a large one die early.
 POPULATIONS = (64, 256)
+#: Optima of random weightings that every search starts from, and the spread of the weights
+#: (standard deviation of their logarithm). They cost a few milliseconds, once.
+WEIGHTINGS = 256
+SPREAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ class Search:
             known: Good subnets of any kind to start from (the atlas), shape ``(n, slots + 1)``.
         """
         self.problem = problem
-        self._known = problem.extremes.joined(problem.of_genomes(known))
+        weightings = np.exp(np.random.default_rng(0).normal(0.0, SPREAD, (len(QUANTITIES), WEIGHTINGS)))
+        optima = np.unique(problem.trellis.solve(problem.use @ weightings).edges, axis=0)
+        self._known = problem.extremes.joined(problem.evaluate(optima)).joined(problem.of_genomes(known))
 
     def run(
         self,
@@ -106,10 +112,10 @@ class Search:
         if incumbent is not None:
             known = self.problem.of_genomes(incumbent[None]).joined(known)
             handicap = switching_cost
-        quest = self._pursue(weights, allowed, known, handicap, seed, deadline)
+        quest = self._pursue(weights, allowed, known, seed=seed, deadline=deadline, handicap=handicap)
         if not self.problem.fits(quest.seen, allowed).any():
-            allowed = self._relax(allowed, relaxation, quest.seen, seed, deadline)
-            quest = self._pursue(weights, allowed, quest.seen, handicap, seed, deadline)
+            allowed, known = self._relax(allowed, relaxation, quest.seen, seed, deadline)
+            quest = self._pursue(weights, allowed, known, seed=seed, deadline=deadline, handicap=handicap)
         objectives = quest.seen.use @ weights + handicap
         objectives[: int(incumbent is not None)] -= handicap
         fits = self.problem.fits(quest.seen, allowed)
@@ -127,7 +133,14 @@ class Search:
         )
 
     def _pursue(
-        self, weights: Array, budgets: Array, known: Candidates, handicap: float, seed: int, deadline: Deadline
+        self,
+        weights: Array,
+        budgets: Array,
+        known: Candidates,
+        *,
+        seed: int,
+        deadline: Deadline,
+        handicap: float = 0.0,
     ) -> Quest:
         # With a handicap the first of the known is the incumbent, and others have to beat it by that.
         ceiling = np.inf
@@ -144,18 +157,19 @@ class Search:
 
     def _relax(
         self, budgets: Array, relaxation: Sequence[Quantity], known: Candidates, seed: int, deadline: Deadline
-    ) -> Array:
-        """Budgets that some subnet meets: from the last to give way to the first, each as near as can be."""
+    ) -> tuple[Array, Candidates]:
+        """Budgets that can be met, from the last to give way to the first each as near as can be; and who meets them."""
         allowed = np.full(len(QUANTITIES), np.inf)
         for name in reversed(relaxation):
             index = QUANTITIES.index(name)
             narrowed = allowed.copy()
             narrowed[index] = budgets[index]
             if not self.problem.fits(known, narrowed).any():
-                least = self._pursue(np.eye(len(QUANTITIES))[index], allowed, known, 0.0, seed, deadline)
+                alone = np.eye(len(QUANTITIES))[index]
+                least = self._pursue(alone, allowed, known, seed=seed, deadline=deadline)
                 known = least.seen
                 excess = self.problem.excess(known, narrowed)[:, index]
                 nearest = float(excess[self.problem.fits(known, allowed)].min())
                 narrowed[index] += max(0.0, nearest)
             allowed = narrowed
-        return allowed
+        return allowed, known

@@ -78,6 +78,8 @@ def profile_bundle(
         EngineError: If a subnet cannot be prepared.
     """
     space = bundle.space
+    # First of all: later on the allocator holds free memory that hides what a subnet takes.
+    session_mib = _session_mib(space, engine)
     genomes = sample(space, plan)
     repeats = genomes[: max(1, round(REPEATED * len(genomes)))]
     # The repeats come last, as far in time from their first measurement as can be.
@@ -94,7 +96,7 @@ def profile_bundle(
             saved = clock()
         if deadline is not None and clock() > deadline:
             break
-    tables = _fit(bundle, engine, board, timings, len(genomes))
+    tables = _fit(bundle, engine, board, timings, len(genomes), session_mib)
     if partial is not None:
         partial.unlink(missing_ok=True)
     return tables
@@ -141,7 +143,9 @@ def energy_table(space: SearchSpace, board: DeviceProfile, latency_us: SlotTable
     return SlotTable(values, head)
 
 
-def _fit(bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings, subnets: int) -> DeviceTables:
+def _fit(
+    bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings, subnets: int, session_mib: float
+) -> DeviceTables:
     if len(timings) < LEAST_SUBNETS:
         raise ProfileError(
             f"{len(timings)} subnets were timed, and tables need at least {LEAST_SUBNETS}: give more time (--limit) "
@@ -168,12 +172,12 @@ def _fit(bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings,
         repeat_mape_percent=float(100 * np.mean(np.abs(again - before) / before)) if len(again) else None,
         repeat_kendall_tau=kendall_tau(again, before) if len(again) > 1 else None,
         energy="modelled",
-        session_mib=_session_mib(space, engine),
+        session_mib=session_mib,
     )
     return DeviceTables(facts, fit.table, energy_table(space, board, fit.table))
 
 
-def _session_mib(space: SearchSpace, engine: Engine, count: int = 24) -> float:
+def _session_mib(space: SearchSpace, engine: Engine, count: int = 64) -> float:
     """Memory that a prepared subnet takes beyond its parameters, in MiB; measured on this process."""
     genomes = space.random(np.random.default_rng(1), count)
     process = psutil.Process()

@@ -97,7 +97,8 @@ def build_atlas(
     """
     rng = np.random.default_rng(seed)
     trellis = Trellis(space)
-    packed = np.stack([-trellis.pack(accuracy), *(trellis.pack(t) for t in (latency_us, energy_mj, parameters))], axis=1)
+    costs = (latency_us, energy_mj, parameters)
+    packed = np.stack([-trellis.pack(accuracy), *(trellis.pack(table) for table in costs)], axis=1)
 
     def points_of(genomes: Genome) -> Array:
         points: Array = packed[trellis.edges(genomes)].sum(axis=1)

@@ -22,7 +22,7 @@ AGREEING = 5
 
 @dataclass(slots=True)
 class _State:
-    mean: float
+    mean: float = 0.0
     outliers: list[float] = field(default_factory=list)
 
 
@@ -49,8 +49,7 @@ class LatencyCorrection:
                 f"a latency must be a positive number of microseconds; predicted {predicted_us}, measured {measured_us}"
             )
         ratio = log(measured_us / predicted_us)
-        # Before anything was measured the tables are the best guess, but no reason to doubt the first ratio.
-        state = self._states.setdefault(condition, _State(ratio))
+        state = self._states.setdefault(condition, _State())
         deviation = ratio - state.mean
         if abs(deviation) <= OUTLIER:
             state.outliers.clear()

@@ -1,0 +1,62 @@
+"""What the benchmarks share: tables of this machine, a daemon, sample frames, one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from adaspring.app.locate import find_board
+from adaspring.bundle import Bundle, load_bundle
+from adaspring.cli.process import DaemonProcess
+from adaspring.cli.profile_command import profile_if_missing
+from adaspring.resources import resource
+
+#: Notes go to standard error, so that standard output ends with the JSON.
+CONSOLE = Console(stderr=True, highlight=False)
+
+
+def har() -> Bundle:
+    """The HAR bundle."""
+    return load_bundle(resource("models", "har", "bundle"))
+
+
+def board() -> str:
+    """Name of the device profile of this machine."""
+    return find_board("auto", Path("/")).name
+
+
+def state() -> Path:
+    """State folder with measured tables of this machine; profiles on first use."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaspring"
+    profile_if_missing("har", folder, board(), limit_s=60.0, console=CONSOLE)
+    return folder
+
+
+def daemon(config: Mapping[str, Any], sysroot: Path | None = None) -> DaemonProcess:
+    """A daemon that serves HAR with measured tables of this machine."""
+    return DaemonProcess({"bundle": "har", "device": {"profile": board()}, **config}, state=state(), sysroot=sysroot)
+
+
+def windows() -> npt.NDArray[np.float32]:
+    """The HAR windows that ship with the project, shape ``(n, 9, 128)``."""
+    with np.load(resource("models", "har", "sample", "sample.npz"), allow_pickle=False) as arrays:
+        return arrays["x"].astype(np.float32)
+
+
+def percentile(values: npt.ArrayLike, percent: float) -> float:
+    """A percentile, rounded for people."""
+    return round(float(np.percentile(np.asarray(values), percent)), 3)
+
+
+def finish(figures: Mapping[str, Any]) -> None:
+    """Print the result as the last line of standard output."""
+    sys.stderr.flush()
+    print(json.dumps(figures), flush=True)

@@ -1,0 +1,143 @@
+"""Thousands of swaps under continuous load: frames lost, doubled or mislabelled, and latency while swapping."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from adaspring.app.evolution import Evolution
+from adaspring.bundle import Bundle
+from adaspring.cli.process import DaemonProcess
+from adaspring.engine import make_engine
+from adaspring.space import Genome
+from benchmarks.harness import daemon, finish, har, percentile, windows
+from benchmarks.load import Frames, load
+
+SWAPS_EACH = 1250
+#: Largest difference of a logit between the daemon's engine and the one that checks it.
+TOLERANCE = 1e-4
+#: Consecutive subnets differ by at least so many tolerances on every window.
+APART = 10
+#: Frames behind a flip that count as under its influence.
+AFTER = 10
+#: Subnets among which the daemon is swapped.
+SUBNETS = 12
+LOAD = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One swap: when it was asked for, and the generation that it began."""
+
+    trigger_s: float
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Swaps, what happened to every frame meanwhile, and frames without swaps before."""
+
+    swaps: list[Swap]
+    frames: Frames
+    steady: Frames
+
+
+def main() -> None:
+    """Swap at 70 % of saturation, then at saturation."""
+    bundle = har()
+    genomes, expected = _distinct_subnets(bundle)
+    with daemon({"engine": {"cache_subnets": 0}, "policy": {"trigger": {"period_s": 3600.0}}}) as started:
+        names = [bundle.space.format(genome) for genome in genomes]
+        with load(started.endpoint, rate_hz=None) as frames:
+            time.sleep(3.0)
+        rate_hz = LOAD * len(frames[0].sent_s) / float(np.ptp(frames[0].sent_s))
+        paced = _swap(started, names, rate_hz)
+        saturated = _swap(started, names, None)
+    figures = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
+    checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in (paced, saturated)]
+    figures |= {name: sum(check[name] for check in checks) for name in checks[0]}
+    figures |= _latencies(paced, "")
+    figures |= _latencies(saturated, "_at_saturation")
+    finish(figures)
+
+
+def _distinct_subnets(bundle: Bundle) -> tuple[list[Genome], list[npt.NDArray[np.float32]]]:
+    """Random subnets, any two of which differ clearly on every sample window, and their logits."""
+    engine, x = make_engine("onnxruntime", bundle), windows()
+    genomes: list[Genome] = []
+    logits: list[npt.NDArray[np.float32]] = []
+    for genome in bundle.space.random(np.random.default_rng(7), 400):
+        subnet = engine.prepare(genome).subnet
+        own = np.concatenate([subnet.run(window[None]) for window in x])
+        if all(np.abs(own - other).max(axis=1).min() > APART * TOLERANCE for other in logits):
+            genomes.append(genome)
+            logits.append(own)
+        if len(genomes) == SUBNETS:
+            return genomes, logits
+    raise SystemExit(f"only {len(genomes)} of {SUBNETS} subnets differ by {APART} tolerances on every window")
+
+
+def _swap(started: DaemonProcess, names: list[str], rate_hz: float | None) -> Outcome:
+    rng = np.random.default_rng(11)
+    with load(started.endpoint, rate_hz=rate_hz) as steady:
+        time.sleep(6.0)
+    swaps: list[Swap] = []
+    with started.control() as control, load(started.endpoint, rate_hz=rate_hz) as frames:
+        last = -1
+        while len(swaps) < SWAPS_EACH:
+            choice = int(rng.integers(len(names) - 1))
+            last = choice + (choice >= last) if last >= 0 else choice
+            trigger_s = time.monotonic()
+            evolution = msgspec.convert(control.call("pin", subnet=names[last]), Evolution)
+            if evolution.swapped:
+                swaps.append(Swap(trigger_s, evolution.generation))
+            time.sleep(0.012)
+    return Outcome(swaps, frames[0], steady[0])
+
+
+def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> dict[str, int]:
+    """Hold every reply against the subnet that it names, and every generation against its swap."""
+    mismatched = 0
+    for frames in (outcome.steady, outcome.frames):
+        for index, name in enumerate(frames.names):
+            if name not in expected:
+                continue  # the subnet that the daemon chose before the first pin
+            rows = np.flatnonzero((frames.subnet == index) & (frames.replies > 0))
+            truth = expected[name][rows % len(expected[name])]
+            mismatched += int((np.abs(frames.logits[rows] - truth).max(axis=1) > TOLERANCE).sum())
+    both = np.concatenate([outcome.steady.replies, outcome.frames.replies])
+    return {
+        "frames": len(both),
+        "lost": int((both == 0).sum()),
+        "duplicated": int((both > 1).sum()),
+        "mismatched": mismatched,
+    }
+
+
+def _latencies(outcome: Outcome, suffix: str) -> dict[str, float | int]:
+    frames = outcome.frames
+    done = frames.replies > 0
+    swapping = np.zeros(len(frames.sent_s), dtype=bool)
+    order = np.argsort(frames.answered_s)
+    generation = frames.generation[order]
+    for swap in outcome.swaps:
+        after = order[np.flatnonzero(generation >= swap.generation)[:AFTER]]
+        if len(after):
+            end_s = frames.answered_s[after[-1]]
+            swapping |= (frames.answered_s >= swap.trigger_s) & (frames.sent_s <= end_s)
+    latency_ms = (frames.answered_s - frames.sent_s) * 1e3
+    steady, swap = percentile(outcome.steady.latency_ms, 99), percentile(latency_ms[swapping & done], 99)
+    return {
+        f"steady_p99_ms{suffix}": steady,
+        f"swap_p99_ms{suffix}": swap,
+        f"swap_over_steady{suffix}": round(swap / steady, 3),
+        f"frames_while_swapping{suffix}": int((swapping & done).sum()),
+    }
+
+
+if __name__ == "__main__":
+    main()

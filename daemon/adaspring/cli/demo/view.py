@@ -1,0 +1,164 @@
+"""The live view: context, subnet, frames and evolutions on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.layout import Layout
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from adaspring.app.evolution import Evolution
+from adaspring.app.status import Status
+from adaspring.cli.demo.app import Tally
+from adaspring.cli.render import bar, microseconds, prediction_table, slots_table
+
+#: Temperatures between which the bar of temperature runs, in degrees Celsius.
+_COLD_C, _HOT_C = 30.0, 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Everything that is shown at one time.
+
+    Attributes:
+        time_s: Time of the replayed day, in seconds since midnight.
+        activity: What the person or device does then.
+        progress: Share of the day that has passed.
+        status: Of the daemon.
+        tally: Of the sensing app.
+        energy_mj: Modelled energy of all frames so far.
+        full_energy_mj: What the uncompressed network would have taken for them.
+        evolutions: Swaps so far with their time of day, newest last.
+    """
+
+    time_s: float
+    activity: str
+    progress: float
+    status: Status
+    tally: Tally
+    energy_mj: float
+    full_energy_mj: float
+    evolutions: Sequence[tuple[float, Evolution]]
+
+
+def time_of_day(time_s: float) -> str:
+    """Hours and minutes."""
+    return f"{int(time_s // 3600) % 24:02d}:{int(time_s // 60) % 60:02d}"
+
+
+def screen(moment: Moment) -> RenderableType:
+    """The whole screen."""
+    layout = Layout()
+    layout.split_column(
+        Layout(_header(moment), size=3),
+        Layout(name="middle", size=13),
+        Layout(Panel(_evolutions(moment), title="evolutions", title_align="left", border_style="blue"), minimum_size=5),
+    )
+    layout["middle"].split_row(
+        Layout(Panel(_context(moment), title="context", title_align="left", border_style="blue")),
+        Layout(
+            Panel(slots_table(moment.status.slots), title="active subnet", title_align="left", border_style="blue"),
+            minimum_size=50,
+        ),
+        Layout(Panel(_frames(moment), title="frames", title_align="left", border_style="blue")),
+    )
+    return layout
+
+
+def _header(moment: Moment) -> Panel:
+    status = moment.status
+    text = Text.assemble(
+        ("AdaSpring ", "bold green"),
+        (f"{status.model}  ", "bold"),
+        f"{status.device}  {status.engine}   ",
+        (time_of_day(moment.time_s), "bold yellow"),
+        f"  {moment.activity}  ",
+    )
+    text.append(bar(moment.progress, 20, "yellow"))
+    return Panel(text, border_style="green")
+
+
+def _context(moment: Moment) -> Table:
+    context = moment.status.context
+    table = Table.grid(padding=(0, 1))
+
+    def row(name: str, value: float | None, unit: str, share: float = 0.0, colour: str = "") -> None:
+        shown = Text("—", "bright_black") if value is None else Text(f"{value:.0f} {unit}")
+        table.add_row(name, shown, bar(share, 12, colour) if colour and value is not None else "")
+
+    battery = context.battery_percent
+    row("battery", battery, "%", (battery or 0) / 100, "green" if (battery or 0) > 30 else "red")  # noqa: PLR2004 - percent
+    table.add_row("supply", "plugged in" if context.external_power else "battery", "")
+    heat = context.temperature_c
+    share = ((heat or 0) - _COLD_C) / (_HOT_C - _COLD_C)
+    row("temperature", heat, "°C", share, "green" if share < 0.6 else "red")  # noqa: PLR2004 - two thirds of the bar
+    table.add_row("throttled", Text("yes", "bold red") if context.throttled else "no", "")
+    row("memory", context.memory_available_mib, "MiB")
+    rate = context.event_rate_hz
+    row("events", rate, "Hz", (rate or 0) / 100, "cyan")
+    budgets = moment.status.budgets
+    table.add_row("")
+    table.add_row("energy counts", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, 12, "magenta"))
+    table.add_row("latency budget", microseconds(budgets.latency_p95_us), "")
+    table.add_row("least accuracy", f"{budgets.accuracy_percent:.1f} %", "")
+    return table
+
+
+def _frames(moment: Moment) -> Group:
+    tally = moment.tally
+    recent = tally.recent
+    accuracy = f"{100 * sum(recent) / len(recent):.1f} %" if recent else "—"
+    saved = 1 - moment.energy_mj / moment.full_energy_mj if moment.full_energy_mj else 0.0
+    table = Table.grid(padding=(0, 1))
+    table.add_row("answered", f"{tally.answered:,}", f"lost {tally.failed}")
+    table.add_row("accuracy", accuracy, f"last {len(recent)}")
+    table.add_row("energy", f"{moment.energy_mj:,.0f} mJ", f"{saved:.0%} saved")
+    truth, named = tally.last
+    label = Text(named.lower(), "green" if truth == named else "red")
+    return Group(prediction_table(moment.status), Text(""), table, Text.assemble("last frame: ", label))
+
+
+def _evolutions(moment: Moment) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for time_s, evolution in reversed(moment.evolutions):
+        table.add_row(*evolution_cells(time_s, evolution))
+    return table
+
+
+def evolution_cells(time_s: float, evolution: Evolution) -> tuple[Text, Text, Text, Text]:
+    """Time of day, duration, subnet and cause of a swap."""
+    return (
+        Text(time_of_day(time_s), "yellow"),
+        Text(f"{evolution.total_us / 1e3:.1f} ms", "bold green"),
+        Text(evolution.subnet.partition(":")[2], "cyan"),
+        Text(evolution.cause.sentence),
+    )
+
+
+def summary(moment: Moment) -> RenderableType:
+    """What the day came to."""
+    tally = moment.tally
+    durations_ms = sorted(evolution.total_us / 1e3 for _, evolution in moment.evolutions)
+    trips_us = sorted(tally.round_trips_us)
+    table = Table(title="A day in the field", show_header=False, title_style="bold green")
+    rows = [("frames answered", f"{tally.answered:,} of {tally.sent:,}, {tally.failed} lost")]
+    if tally.answered:
+        rows.append(("accuracy on volunteers that training never saw", f"{100 * tally.right / tally.answered:.1f} %"))
+        saved = 1 - moment.energy_mj / moment.full_energy_mj
+        rows.append(("modelled energy", f"{moment.energy_mj:,.0f} mJ, {saved:.0%} less than the uncompressed network"))
+        rows.append(("median round trip of the last frames", microseconds(trips_us[len(trips_us) // 2])))
+    if durations_ms:
+        rows.append(
+            (
+                "evolutions that swapped the subnet",
+                f"{len(durations_ms)}, median {durations_ms[len(durations_ms) // 2]:.1f} ms, slowest {durations_ms[-1]:.1f} ms",
+            )
+        )
+    rows.append(("subnets that answered", str(len(tally.subnets))))
+    for name, value in rows:
+        table.add_row(name, value)
+    return table

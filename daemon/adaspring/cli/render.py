@@ -1,0 +1,119 @@
+"""What the terminal shows of a daemon; shared by ``adaspringctl`` and the demonstration."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from adaspring.app.evolution import Evolution
+from adaspring.app.status import SlotView, Status
+from adaspring.context.model import Context
+
+#: Colour of each operator; a skipped slot is dim.
+_COLOURS = {"conv": "cyan", "dwsep": "magenta", "lowrank": "yellow"}
+_BAR = 24
+
+
+def bar(share: float, width: int = _BAR, colour: str = "green") -> Text:
+    """A horizontal bar filled to a share between 0 and 1."""
+    filled = round(min(max(share, 0.0), 1.0) * width)
+    return Text("█" * filled, style=colour) + Text("░" * (width - filled), style="bright_black")
+
+
+def slots_table(slots: tuple[SlotView, ...]) -> Table:
+    """The active subnet, slot by slot: operator, and its width against the full one."""
+    table = Table.grid(padding=(0, 1))
+    for index, slot in enumerate(slots):
+        if slot.operator is None:
+            table.add_row(str(index), Text("skipped", "bright_black"), Text("·" * _BAR, "bright_black"), "")
+        else:
+            colour = _COLOURS.get(slot.operator, "white")
+            share = slot.width / slot.full_width
+            width = f"{slot.width}/{slot.full_width}"
+            table.add_row(str(index), Text(slot.operator, colour), bar(share, colour=colour), width)
+    return table
+
+
+def context_table(context: Context) -> Table:
+    """Every quantity of a context; for what is missing, why."""
+    table = Table.grid(padding=(0, 1))
+    for name, unit in (
+        ("battery_percent", "%"),
+        ("external_power", ""),
+        ("power_w", "W"),
+        ("temperature_c", "°C"),
+        ("throttled", ""),
+        ("memory_available_mib", "MiB"),
+        ("memory_pressure_percent", "%"),
+        ("cpu_percent", "%"),
+        ("event_rate_hz", "Hz"),
+        ("latency_p95_us", "µs"),
+    ):
+        value = getattr(context, name)
+        label = name.removesuffix("_" + name.rsplit("_", 1)[-1]) if unit else name
+        if value is None:
+            shown = Text(f"— {context.reasons.get(name, '')}", "bright_black")
+        elif isinstance(value, bool):
+            shown = Text("yes" if value else "no")
+        else:
+            shown = Text(f"{value:,.1f} {unit}")
+        table.add_row(label.replace("_", " "), shown)
+    return table
+
+
+def prediction_table(status: Status) -> Table:
+    """Predicted against measured."""
+    predicted, measured = status.predicted, status.measured
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for heading in ("", "predicted", "measured"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_row("accuracy", f"{predicted.accuracy_percent:.1f} %", "")
+    table.add_row("latency, low", microseconds(predicted.latency_us), microseconds(measured.latency_p20_us))
+    table.add_row("latency, p95", microseconds(predicted.latency_p95_us), microseconds(measured.latency_p95_us))
+    table.add_row("energy a frame", f"{predicted.energy_mj:.3f} mJ", f"({status.tables.energy})")
+    return table
+
+
+def microseconds(value: float | None) -> str:
+    """A duration, or a dash where there is none yet."""
+    return "—" if value is None else f"{value:,.0f} µs"
+
+
+def evolution_line(evolution: Evolution) -> Text:
+    """One evolution in one line: cause, change, time."""
+    line = Text(f"{evolution.total_us / 1e3:5.1f} ms  ", "bold green" if evolution.swapped else "bright_black")
+    line.append(evolution.subnet if evolution.swapped else "stays", "cyan" if evolution.swapped else "bright_black")
+    line.append(f"  {evolution.cause.sentence}")
+    return line
+
+
+def status_view(status: Status) -> RenderableType:
+    """All of a status."""
+    requests = status.requests
+    rejected = sum(requests.rejected.values())
+    heading = Text.assemble(
+        (f"{status.model} {status.bundle_version}", "bold"),
+        f" on {status.device}, {status.engine}, up {status.uptime_s:,.0f} s",
+    )
+    state = [f"generation {status.generation}"]
+    state += ["pinned by an operator"] if status.pinned else []
+    state += ["profiling in the background"] if status.profiling else []
+    state += ["tables are an estimate"] if status.tables.estimate else []
+    return Group(
+        heading,
+        Text(""),
+        Text.assemble((status.subnet, "bold cyan"), f"  ({', '.join(state)})"),
+        slots_table(status.slots),
+        Text(""),
+        prediction_table(status),
+        Text(f"correction of latency learned online: {status.latency_correction:.2f}"),
+        Text(""),
+        context_table(status.context),
+        Text(""),
+        Text(
+            f"{requests.received:,} messages, {requests.answered:,} answered, {requests.expired:,} expired, "
+            f"{rejected:,} refused; {status.evolutions:,} evolutions"
+        ),
+        evolution_line(status.last_evolution),
+    )

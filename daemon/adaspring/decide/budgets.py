@@ -1,0 +1,177 @@
+"""Context -> budgets: what the device can afford right now, and why."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import msgspec
+
+from adaspring.context.model import Context
+from adaspring.decide.policy import Policy, ThermalState, thermal_state
+from adaspring.errors import ConfigError
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """The full network, against which loss and energy are measured.
+
+    Attributes:
+        accuracy_percent: Its predicted accuracy.
+        accuracy_span_points: What the smallest subnet loses against it: a loss of so much counts as one.
+        energy_mj: Its energy for a frame, which counts as one.
+    """
+
+    accuracy_percent: float
+    accuracy_span_points: float
+    energy_mj: float
+
+
+class Budgets(msgspec.Struct, frozen=True):
+    """What a context allows.
+
+    Attributes:
+        lambda_energy: Importance of energy, 0 to 1.
+        lambda_accuracy: Importance of accuracy; the two add up to one.
+        accuracy_percent: Least accuracy.
+        latency_p95_us: Most 95th percentile of compute.
+        energy_mj: Most energy of a frame; None where there is no cap.
+        memory_mib: Most memory of a subnet; None where available memory is unknown.
+        reasons: Where each comes from, one sentence each: ``importance``, ``accuracy``,
+            ``latency``, ``energy``, ``memory``.
+    """
+
+    lambda_energy: float
+    lambda_accuracy: float
+    accuracy_percent: float
+    latency_p95_us: float
+    energy_mj: float | None
+    memory_mib: float | None
+    reasons: dict[str, str]
+
+
+def check_policy(policy: Policy, reference: Reference) -> None:
+    """Refuse a policy that no subnet of a bundle can ever meet.
+
+    Raises:
+        ConfigError: With the figures.
+    """
+    least = policy.least_accuracy_percent
+    if least is not None and least > reference.accuracy_percent:
+        raise ConfigError(
+            f"policy.least_accuracy_percent is {least:g}, but even the full network is predicted to reach only "
+            f"{reference.accuracy_percent:.1f} %: lower it, or serve a better bundle"
+        )
+
+
+def budgets(policy: Policy, context: Context, reference: Reference) -> Budgets:
+    """What a context allows under a policy."""
+    state = thermal_state(policy, context)
+    lambda_energy, importance = _importance(policy, context, state)
+    accuracy, accuracy_reason = _accuracy(policy, reference, state)
+    latency, latency_reason = latency_budget_us(policy, context)
+    energy, energy_reason = _energy(policy, context, reference)
+    memory, memory_reason = _memory(policy, context)
+    return Budgets(
+        lambda_energy=lambda_energy,
+        lambda_accuracy=1.0 - lambda_energy,
+        accuracy_percent=accuracy,
+        latency_p95_us=latency,
+        energy_mj=energy,
+        memory_mib=memory,
+        reasons={
+            "importance": importance,
+            "accuracy": accuracy_reason,
+            "latency": latency_reason,
+            "energy": energy_reason,
+            "memory": memory_reason,
+        },
+    )
+
+
+def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
+    """Most compute of a frame at the 95th percentile, in microseconds, and why.
+
+    A frame waits before it is computed. For frames that come at random at rate r and
+    take s each, the mean wait is ``r s² / (2 (1 - r s))`` (Pollaczek and Khinchine);
+    the budget is the s that with its wait just meets the policy's latency, and that
+    keeps ``r s`` within the greatest utilisation.
+    """
+    target = policy.latency_p95_ms * 1e-3
+    reason = f"policy asks for {policy.latency_p95_ms:g} ms"
+    if thermal_state(policy, context) != "cool":
+        target *= policy.hot_latency_percent / 100
+        reason += f", {policy.hot_latency_percent:g} % of it when hot"
+    allowed = target
+    rate = context.event_rate_hz
+    if rate is None:
+        reason += "; the event rate is unknown, so no time is set aside for waiting"
+    elif rate > 0:
+        offered = rate * target
+        allowed = 2 * target / (1 + offered + sqrt(1 + offered**2))
+        reason += f", less the wait expected at {rate:.3g} events a second"
+        if rate * allowed > policy.max_utilisation:
+            allowed = policy.max_utilisation / rate
+            reason = f"at {rate:.3g} events a second the engine may be busy {policy.max_utilisation:.0%} of the time"
+    return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
+
+
+def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[float, str]:
+    charge = context.battery_percent
+    if context.external_power:
+        importance, reason = policy.lambda_energy_min, "external power, so energy counts least"
+    elif charge is None:
+        why = context.reasons.get("battery_percent", "no sensor gives it")
+        importance, reason = policy.lambda_energy_unknown, f"the battery's charge is unknown ({why}), so a middle value"
+    else:
+        importance = max(policy.lambda_energy_min, 1.0 - charge / 100)
+        reason = f"{charge:.0f} % of the battery left"
+    if state == "critical":
+        return 1.0, f"1: {_critical(context)}, so only energy counts"
+    if state == "hot" and context.temperature_c is not None:
+        span = policy.critical_temperature_c - policy.hot_temperature_c
+        heat = (context.temperature_c - policy.hot_temperature_c) / span
+        importance += (1.0 - importance) * heat
+        reason += f", raised because {context.temperature_c:.0f} °C is hot"
+    return importance, f"{importance:.2f}: {reason}"
+
+
+def _accuracy(policy: Policy, reference: Reference, state: ThermalState) -> tuple[float, str]:
+    critical = state == "critical"
+    loss = policy.emergency_accuracy_loss_points if critical else policy.max_accuracy_loss_points
+    least = reference.accuracy_percent - loss
+    reason = f"at most {loss:g} points below the full network" + (" in an emergency" if critical else "")
+    if policy.least_accuracy_percent is not None and policy.least_accuracy_percent > least:
+        least, reason = policy.least_accuracy_percent, "policy names it as the least"
+    return least, f"{least:.1f} %: {reason}"
+
+
+def _energy(policy: Policy, context: Context, reference: Reference) -> tuple[float | None, str]:
+    charge = context.battery_percent
+    if context.external_power:
+        return None, "no cap: external power"
+    if charge is None:
+        return None, "no cap: the battery's charge is unknown"
+    if charge >= policy.low_battery_percent:
+        return None, f"no cap: {charge:.0f} % of the battery left"
+    cap = reference.energy_mj * policy.low_battery_energy_percent / 100
+    share = f"{policy.low_battery_energy_percent:g} % of the full network's energy"
+    return cap, f"{cap:.3g} mJ: {share}, as only {charge:.0f} % of the battery is left"
+
+
+def _memory(policy: Policy, context: Context) -> tuple[float | None, str]:
+    available = context.memory_available_mib
+    if available is None:
+        return None, f"no limit: {context.reasons.get('memory_available_mib', 'available memory is unknown')}"
+    share = policy.memory_share_percent
+    reason = ""
+    pressure = context.memory_pressure_percent
+    if pressure is not None and pressure > policy.memory_pressure_percent:
+        share /= 2
+        reason = f", halved as tasks wait for memory {pressure:.0f} % of the time"
+    limit = available * share / 100
+    return limit, f"{limit:.3g} MiB: {share:g} % of {available:.0f} MiB available{reason}"
+
+
+def _critical(context: Context) -> str:
+    if context.throttled:
+        return "the processor is throttled"
+    return f"{context.temperature_c:.0f} °C is critical"

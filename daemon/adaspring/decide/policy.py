@@ -1,0 +1,141 @@
+"""The policy: what a person asks of the daemon, as ``[policy]`` of its configuration.
+
+`docs/policy.md` explains every key and why its default is what it is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from adaspring.context.model import Context
+from adaspring.decide.problem import QUANTITIES, Quantity
+from adaspring.errors import ConfigError
+
+#: How hot the device is by the limits of a policy; ``critical`` counts throttling as well.
+ThermalState: TypeAlias = Literal["cool", "hot", "critical"]
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence at every call
+    if not holds:
+        raise ConfigError(message)
+
+
+class TriggerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When to decide anew.
+
+    Attributes:
+        min_dwell_s: Least time between two decisions, emergencies apart, in seconds.
+        period_s: A decision is due after this time even if nothing changed, in seconds.
+        recovery_s: An emergency is over after so many calm seconds in a row.
+        battery_step_points: Change of charge that counts, in points.
+        temperature_step_c: Change of temperature that counts, and by how much it must
+            fall below a limit to count as below again, in degrees.
+        memory_step_percent: Change of available memory that counts.
+        event_rate_step_percent: Change of the event rate that counts, up or down.
+        latency_slack_percent: How far measured latency may exceed its budget.
+    """
+
+    min_dwell_s: float = 5.0
+    period_s: float = 60.0
+    recovery_s: float = 30.0
+    battery_step_points: float = 5.0
+    temperature_step_c: float = 3.0
+    memory_step_percent: float = 25.0
+    event_rate_step_percent: float = 50.0
+    latency_slack_percent: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse a time or a step that is not positive."""
+        for key in self.__struct_fields__:
+            _require(getattr(self, key) > 0, f"policy.trigger.{key} must be positive")
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the daemon trades against what, and where it must not go.
+
+    Attributes:
+        latency_p95_ms: Latency that 95 of 100 frames meet, waiting included, in milliseconds.
+        max_utilisation: Share of time that the engine may be busy, so that queues stay short.
+        max_accuracy_loss_points: What accuracy may lose against the full network, in points.
+        emergency_accuracy_loss_points: The same while throttled or at critical temperature.
+        least_accuracy_percent: Accuracy never to go below, whatever the full network has.
+        memory_share_percent: Share of available memory that a subnet may take.
+        memory_pressure_percent: Pressure above which that share is halved.
+        lambda_energy_min: Importance of energy at full charge or on external power, 0 to 1.
+        lambda_energy_unknown: Importance of energy when the charge is unknown, 0 to 1.
+        low_battery_percent: Charge below which energy per frame is capped.
+        low_battery_energy_percent: The cap, as a share of the full network's energy.
+        hot_temperature_c: From here on energy gains importance, in degrees Celsius.
+        critical_temperature_c: From here on the strongest compression is taken.
+        hot_latency_percent: Share of the latency budget that remains when hot.
+        switching_cost: By how much the objective must improve to leave the running subnet.
+        relaxation_order: Which budget gives way first when not all can be met.
+        search_deadline_ms: When the search answers with the best so far, in milliseconds.
+        trigger: When to decide anew.
+    """
+
+    latency_p95_ms: float = 20.0
+    max_utilisation: float = 0.6
+    max_accuracy_loss_points: float = 5.0
+    emergency_accuracy_loss_points: float = 15.0
+    least_accuracy_percent: float | None = None
+    memory_share_percent: float = 25.0
+    memory_pressure_percent: float = 10.0
+    lambda_energy_min: float = 0.3
+    lambda_energy_unknown: float = 0.65
+    low_battery_percent: float = 20.0
+    low_battery_energy_percent: float = 50.0
+    hot_temperature_c: float = 70.0
+    critical_temperature_c: float = 80.0
+    hot_latency_percent: float = 80.0
+    switching_cost: float = 0.005
+    relaxation_order: tuple[Quantity, ...] = ("energy", "accuracy", "latency", "memory")
+    search_deadline_ms: float = 3.0
+    trigger: TriggerPolicy = TriggerPolicy()
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ConfigError: With the key and what it must be.
+        """
+        for key in ("latency_p95_ms", "search_deadline_ms"):
+            _require(getattr(self, key) > 0, f"policy.{key} must be positive")
+        for key in ("memory_share_percent", "low_battery_energy_percent", "hot_latency_percent"):
+            _require(0 < getattr(self, key) <= 100, f"policy.{key} must lie above 0 and up to 100")  # noqa: PLR2004 - percent
+        for key in ("memory_pressure_percent", "low_battery_percent", "least_accuracy_percent"):
+            value = getattr(self, key)
+            _require(value is None or 0 <= value <= 100, f"policy.{key} must lie between 0 and 100")  # noqa: PLR2004 - percent
+        for key in ("lambda_energy_min", "lambda_energy_unknown"):
+            _require(0 <= getattr(self, key) <= 1, f"policy.{key} must lie between 0 and 1")
+        for key in ("max_accuracy_loss_points", "switching_cost"):
+            _require(getattr(self, key) >= 0, f"policy.{key} must not be negative")
+        _require(0 < self.max_utilisation < 1, "policy.max_utilisation must lie between 0 and 1")
+        _require(
+            self.lambda_energy_unknown >= self.lambda_energy_min,
+            "policy.lambda_energy_unknown must not be below lambda_energy_min: unknown is never better than full",
+        )
+        _require(
+            self.emergency_accuracy_loss_points >= self.max_accuracy_loss_points,
+            "policy.emergency_accuracy_loss_points must not be below max_accuracy_loss_points: "
+            "an emergency allows more loss, never less",
+        )
+        _require(
+            self.critical_temperature_c > self.hot_temperature_c,
+            f"policy.critical_temperature_c ({self.critical_temperature_c:g}) must be above "
+            f"hot_temperature_c ({self.hot_temperature_c:g})",
+        )
+        _require(
+            sorted(self.relaxation_order) == sorted(QUANTITIES),
+            f"policy.relaxation_order must name each of {', '.join(QUANTITIES)} once",
+        )
+
+
+def thermal_state(policy: Policy, context: Context) -> ThermalState:
+    """How hot a context is; what no sensor tells counts as cool."""
+    temperature = context.temperature_c
+    if context.throttled or (temperature is not None and temperature >= policy.critical_temperature_c):
+        return "critical"
+    return "hot" if temperature is not None and temperature >= policy.hot_temperature_c else "cool"

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+
+import pytest
+
+from adaspring.context import Context, Monitor, Smoothing
+from adaspring.context.monitor import RESCAN_S, RETRY_S
+
+Put = Callable[[str, str], None]
+
+FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+POLICY = "/sys/devices/system/cpu/cpufreq/policy0"
+ZONE = "/sys/class/thermal/thermal_zone0"
+SUPPLIES = "/sys/class/power_supply"
+#: A Raspberry Pi 4 with a battery board, every quantity from exactly one file (formats: see the tests of each sensor).
+BOARD = {
+    f"{ZONE}/type": "cpu-thermal\n",
+    f"{ZONE}/temp": "50000\n",
+    f"{SUPPLIES}/battery/type": "Battery\n",
+    f"{SUPPLIES}/battery/status": "Discharging\n",
+    f"{SUPPLIES}/battery/capacity": "80\n",
+    f"{SUPPLIES}/battery/power_now": "4000000\n",
+    f"{SUPPLIES}/usb/type": "USB\n",
+    f"{SUPPLIES}/usb/online": "1\n",
+    f"{POLICY}/cpuinfo_max_freq": "1800000\n",
+    f"{POLICY}/scaling_max_freq": "1800000\n",
+    FIRMWARE: "0\n",
+    "/proc/meminfo": "MemTotal: 2048000 kB\nMemAvailable: 1024000 kB\n",
+    "/proc/pressure/memory": "some avg10=1.50 avg60=0.00 avg300=0.00 total=0\n",
+    "/proc/stat": "cpu  10 0 10 80 0 0 0 0 0 0\n",
+}
+#: The file behind each quantity, and what it may not say.
+FILES = {
+    "temperature_c": (f"{ZONE}/temp", "-256000\n"),
+    "battery_percent": (f"{SUPPLIES}/battery/capacity", "300\n"),
+    "power_w": (f"{SUPPLIES}/battery/power_now", "9000000000000\n"),
+    "external_power": (f"{SUPPLIES}/usb/online", "7\n"),
+    "frequency_capped": (f"{POLICY}/scaling_max_freq", "-1\n"),
+    "firmware_throttled": (FIRMWARE, "fffffffff\n"),
+    "memory_available_mib": ("/proc/meminfo", "MemAvailable: -1 kB\n"),
+    "memory_pressure_percent": ("/proc/pressure/memory", "some avg10=-1.00\n"),
+    "cpu_percent": ("/proc/stat", "cpu  10\n"),
+}
+
+
+@dataclass
+class Daemon:
+    """Counters and a clock that a test turns."""
+
+    received: int = 0
+    latency_p95_us: float | None = None
+    now_s: float = 1000.0
+
+    def clock(self) -> float:
+        """The time that the test has set."""
+        return self.now_s
+
+
+@pytest.fixture
+def daemon() -> Daemon:
+    """Stands at 1000 s, with nothing received."""
+    return Daemon()
+
+
+@pytest.fixture
+def board(tmp_path: Path, put: Put) -> Path:
+    """The tree of the board; returns its root."""
+    for path, text in BOARD.items():
+        put(path, text)
+    return tmp_path
+
+
+@pytest.fixture
+def monitor(board: Path, daemon: Daemon) -> Monitor:
+    """Watches the board."""
+    return Monitor(board, daemon, clock=daemon.clock, smoothing=Smoothing(2.0, 2.0, 2.0))
+
+
+def test_a_context_is_assembled_from_every_sensor(monitor: Monitor, daemon: Daemon) -> None:
+    """Every quantity arrives in its unit, and those that need two looks say so."""
+    expected = Context(
+        at_s=1000.0,
+        battery_percent=80.0,
+        external_power=True,
+        power_w=4.0,
+        temperature_c=50.0,
+        throttled=False,
+        memory_available_mib=1000.0,
+        memory_pressure_percent=1.5,
+        cpu_percent=20.0,
+        reasons={"event_rate_hz": "a rate takes two looks", "latency_p95_us": "too few frames were answered yet"},
+    )
+    assert expected == monitor.tick()
+    daemon.now_s, daemon.received, daemon.latency_p95_us = 1001.0, 50, 321.0
+    context = monitor.tick()
+    assert (50.0, 321.0, {}) == (context.event_rate_hz, context.latency_p95_us, context.reasons)
+
+
+def test_readings_name_their_sources(monitor: Monitor) -> None:
+    """What `status` shows says where each value was read."""
+    assert {} == monitor.readings
+    monitor.tick()
+    sources = {name: reading.source for name, reading in monitor.readings.items()}
+    assert sources["temperature_c"] == "thermal_zone0 (cpu-thermal)"
+    assert sources["battery_percent"] == "battery"
+    assert sources["firmware_throttled"] == FIRMWARE
+    assert set(FILES) | {"throttled", "event_rate_hz", "latency_p95_us"} == set(sources)
+
+
+@pytest.mark.parametrize("fault", ["vanished", "garbage", "empty", "folder", "fifo", "silent fifo", "impossible"])
+@pytest.mark.parametrize("quantity", FILES)
+def test_a_fault_is_a_reason_and_passes(
+    monitor: Monitor, board: Path, put: Put, daemon: Daemon, quantity: str, fault: str
+) -> None:
+    """Whatever happens to a file, its quantity is absent with a reason, the others stay, and it comes back."""
+    if quantity == "external_power":
+        # Otherwise the battery would answer for the supply.
+        put(f"{SUPPLIES}/battery/status", "Unknown\n")
+    monitor.tick()
+    before = monitor.readings
+    path, impossible = FILES[quantity]
+    target = board / path.lstrip("/")
+    good = target.read_text(encoding="utf-8")
+    target.unlink()
+    writer = None
+    match fault:
+        case "garbage":
+            target.write_bytes(b"\xff\x00 not a number \xfe\n")
+        case "empty":
+            target.touch()
+        case "folder":
+            target.mkdir()
+        case "fifo" | "silent fifo":
+            os.mkfifo(target)
+            if fault == "silent fifo":
+                # With a writer that says nothing a read gives EAGAIN, as from a sensor without a value.
+                writer = os.open(target, os.O_RDWR | os.O_NONBLOCK)
+        case "impossible":
+            target.write_text(impossible, encoding="utf-8")
+    daemon.now_s += 1
+    monitor.tick()
+    if writer is not None:
+        os.close(writer)
+    reading = monitor.readings[quantity]
+    assert reading.value is None
+    assert path.rpartition("/")[0] in reading.reason
+    own = ("throttled", "event_rate_hz", "latency_p95_us")
+    for name in set(FILES) - {quantity}:
+        if name not in own:
+            assert before[name].value == monitor.readings[name].value
+
+    if target.is_dir():
+        target.rmdir()
+    else:
+        target.unlink(missing_ok=True)
+    target.write_text(good, encoding="utf-8")
+    daemon.now_s += 1
+    monitor.tick()
+    assert before[quantity].value == monitor.readings[quantity].value
+
+
+def test_a_loss_and_a_return_are_logged_once(
+    monitor: Monitor, put: Put, daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line when a sensor goes, one when it comes back, none in between."""
+    monitor.tick()
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    put(f"{ZONE}/temp", "-256000\n")
+    for _ in range(5):
+        daemon.now_s += 1
+        monitor.tick()
+    put(f"{ZONE}/temp", "40000\n")
+    for _ in range(5):
+        daemon.now_s += 1
+        monitor.tick()
+    lines = [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records]
+    expected = [
+        ("WARNING", "temperature_c is gone"),
+        ("INFO", "temperature_c is read from thermal_zone0 (cpu-thermal)"),
+    ]
+    assert expected == lines
+
+
+def test_a_sensor_that_comes_back_under_another_number_is_found(
+    monitor: Monitor, board: Path, put: Put, daemon: Daemon
+) -> None:
+    """Numbers mean nothing: a zone that moved is found by its type, at once if it was lost at that moment."""
+    monitor.tick()
+    shutil.rmtree(board / ZONE.lstrip("/"))
+    put("/sys/class/thermal/thermal_zone3/type", "cpu-thermal\n")
+    put("/sys/class/thermal/thermal_zone3/temp", "61000\n")
+    daemon.now_s += 1
+    monitor.tick()
+    assert monitor.readings["temperature_c"].source == "thermal_zone3 (cpu-thermal)"
+
+
+def test_a_sensor_that_appears_is_found_soon(tmp_path: Path, put: Put, daemon: Daemon) -> None:
+    """What was missing is looked for every few seconds, not at every tick."""
+    monitor = Monitor(tmp_path, daemon, clock=daemon.clock)
+    assert monitor.tick().battery_percent is None
+    put(f"{SUPPLIES}/BAT0/type", "Battery\n")
+    put(f"{SUPPLIES}/BAT0/capacity", "55\n")
+    daemon.now_s += RETRY_S - 1
+    assert monitor.tick().battery_percent is None
+    daemon.now_s += 1
+    assert monitor.tick().battery_percent == 55
+
+
+def test_a_hotter_zone_that_appears_is_found_in_time(monitor: Monitor, put: Put, daemon: Daemon) -> None:
+    """Even where nothing is missing, devices are looked for anew after a while."""
+    monitor.tick()
+    put("/sys/class/thermal/thermal_zone1/type", "gpu-thermal\n")
+    put("/sys/class/thermal/thermal_zone1/temp", "90000\n")
+    daemon.now_s += RESCAN_S
+    monitor.tick()
+    assert monitor.readings["temperature_c"].value == 90
+
+
+def test_temperature_and_memory_are_smoothed_and_the_battery_is_not(
+    monitor: Monitor, put: Put, daemon: Daemon
+) -> None:
+    """A spike arrives little by little, while the raw reading shows it as it is."""
+    monitor.tick()
+    put(f"{ZONE}/temp", "90000\n")
+    put("/proc/meminfo", "MemAvailable: 0 kB\n")
+    put(f"{SUPPLIES}/battery/capacity", "10\n")
+    daemon.now_s += 2
+    context = monitor.tick()
+    assert pytest.approx(50 + 40 * (1 - exp(-1))) == context.temperature_c
+    assert pytest.approx(1000 * exp(-1)) == context.memory_available_mib
+    assert context.battery_percent == 10
+    assert monitor.readings["temperature_c"].value == 90
+
+
+@pytest.mark.parametrize(
+    ("cap", "word", "expected"),
+    [
+        ("1800000\n", "0\n", False),
+        ("600000\n", "0\n", True),
+        ("1800000\n", "4\n", True),
+        ("oops\n", "4\n", True),
+        ("1800000\n", "oops\n", False),
+        ("oops\n", "oops\n", None),
+    ],
+)
+def test_either_kind_of_throttling_counts(
+    monitor: Monitor, put: Put, cap: str, word: str, expected: bool | None
+) -> None:
+    """A capped clock or a word of the firmware is throttling; only when neither tells is it unknown."""
+    put(f"{POLICY}/scaling_max_freq", cap)
+    put(FIRMWARE, word)
+    context = monitor.tick()
+    assert expected is context.throttled
+    assert (expected is None) == ("throttled" in context.reasons)
+
+
+def test_an_empty_tree_gives_a_reason_for_everything(tmp_path: Path, daemon: Daemon) -> None:
+    """A board without sensors is served all the same: nothing is made up, everything is explained."""
+    context = Monitor(tmp_path, daemon, clock=daemon.clock).tick()
+    fields = set(Context.__struct_fields__) - {"at_s", "reasons"}
+    assert fields == set(context.reasons)
+    assert [None] * len(fields) == [getattr(context, name) for name in fields]
+
+
+def test_this_machine_can_be_watched(daemon: Daemon) -> None:
+    """On the real root, psutil gives the load and procfs the memory."""
+    monitor = Monitor(Path("/"), daemon, clock=daemon.clock)
+    context = monitor.tick()
+    assert monitor.readings["cpu_percent"].source == "psutil"
+    assert context.cpu_percent is not None
+    assert 0 <= context.cpu_percent <= 100
+    assert context.memory_available_mib is not None
+    assert context.memory_available_mib > 0

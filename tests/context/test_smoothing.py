@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from math import exp
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaspring.context.smoothing import EventRate, MovingAverage
+
+finite = st.floats(-1e6, 1e6)
+
+
+def test_a_step_arrives_with_the_time_constant() -> None:
+    """After one time constant 63 % of a step has arrived."""
+    average = MovingAverage(2.0)
+    assert average.update(0.0, 0.0) == 0
+    assert pytest.approx(10 * (1 - exp(-1))) == average.update(10.0, 2.0)
+
+
+def test_an_absent_value_forgets_the_past() -> None:
+    """What comes back after an absence is taken as it is."""
+    average = MovingAverage(2.0)
+    average.update(100.0, 0.0)
+    assert average.update(None, 1.0) is None
+    assert average.update(5.0, 2.0) == 5
+
+
+@given(st.lists(st.tuples(finite, st.floats(0, 1e4)), min_size=1, max_size=20))
+def test_an_average_stays_within_what_it_was_given(steps: list[tuple[float, float]]) -> None:
+    """However uneven the ticks, a suspend included, the average lies between the extremes."""
+    average, at_s = MovingAverage(3.0), 0.0
+    for value, wait_s in steps:
+        at_s += wait_s
+        smoothed = average.update(value, at_s)
+    values = [value for value, _ in steps]
+    assert smoothed is not None
+    assert min(values) - 1e-6 <= smoothed <= max(values) + 1e-6
+
+
+def test_a_clock_that_stands_still_changes_nothing() -> None:
+    """Two ticks at the same time leave average and rate where they are."""
+    average, rate = MovingAverage(1.0), EventRate(1.0)
+    average.update(1.0, 5.0)
+    assert average.update(9.0, 5.0) == 1
+    assert [None, None] == [rate.update(0, 5.0), rate.update(9, 5.0)]
+
+
+def test_a_steady_rate_is_found() -> None:
+    """Twenty events a second are twenty hertz, from the second look on."""
+    rate = EventRate(2.0)
+    assert rate.update(100, 0.0) is None
+    for tick in range(1, 6):
+        assert pytest.approx(20.0) == rate.update(100 + 10 * tick, tick / 2)
+
+
+def test_extra_looks_do_not_disturb_the_rate() -> None:
+    """Looking again a millisecond after an event barely moves a smoothed rate."""
+    rate = EventRate(2.0)
+    for tick in range(40):
+        rate.update(10 * tick, float(tick))
+    assert pytest.approx(10.5, abs=0.1) == rate.update(391, 39.001)
