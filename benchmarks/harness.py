@@ -48,7 +48,8 @@ def daemon(config: Mapping[str, Any], sysroot: Path | None = None) -> DaemonProc
 def windows() -> npt.NDArray[np.float32]:
     """The HAR windows that ship with the project, shape ``(n, 9, 128)``."""
     with np.load(resource("models", "har", "sample", "sample.npz"), allow_pickle=False) as arrays:
-        return arrays["x"].astype(np.float32)
+        x: npt.NDArray[np.float32] = arrays["x"].astype(np.float32)
+        return x
 
 
 def percentile(values: npt.ArrayLike, percent: float) -> float:

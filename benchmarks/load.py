@@ -89,10 +89,10 @@ class _Generator:
         self._codec = Codec(None)
         self._x = windows()
         self._in_flight = in_flight
-        self._socket = zmq.Context.instance().socket(zmq.DEALER)
-        self._socket.linger = 0
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
-        self._fd = self._socket.getsockopt(zmq.FD)
+        self._fd = int(self._socket.getsockopt(zmq.FD))
         self._numbers: dict[str, int] = {}
         self._names: dict[str, int] = {}
         self.sent: list[float] = []
@@ -130,7 +130,7 @@ class _Generator:
         self._socket.send_multipart(outgoing.frames)
 
     def _drain(self) -> None:
-        while self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             frames = self._socket.recv_multipart()
             now_s = time.monotonic()
             incoming = self._codec.open(frames)
@@ -154,7 +154,9 @@ class _Generator:
         )
         for number, answers in self.answers.items():
             frames.replies[number] = len(answers)
-            frames.answered_s[number], frames.generation[number], frames.subnet[number], frames.logits[number] = answers[0]
+            frames.answered_s[number], frames.generation[number], frames.subnet[number], frames.logits[number] = (
+                answers[0]
+            )
         np.savez(path, **{name: getattr(frames, name) for name in Frames.__slots__})
 
 

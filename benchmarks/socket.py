@@ -35,8 +35,8 @@ def main() -> None:
         address = f"ipc://{folder}/echo"
         echo_server = subprocess.Popen([sys.executable, "-c", ECHO, address])
         try:
-            echo = zmq.Context.instance().socket(zmq.DEALER)
-            echo.linger = 0
+            echo: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+            echo.setsockopt(zmq.LINGER, 0)
             echo.connect(address)
             client = started.client()
             meta, codec = client.meta(), Codec(None)

@@ -57,7 +57,7 @@ def main() -> None:
         rate_hz = LOAD * len(frames[0].sent_s) / float(np.ptp(frames[0].sent_s))
         paced = _swap(started, names, rate_hz)
         saturated = _swap(started, names, None)
-    figures = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
+    figures: dict[str, float] = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
     checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in (paced, saturated)]
     figures |= {name: sum(check[name] for check in checks) for name in checks[0]}
     figures |= _latencies(paced, "")
@@ -130,11 +130,11 @@ def _latencies(outcome: Outcome, suffix: str) -> dict[str, float | int]:
             end_s = frames.answered_s[after[-1]]
             swapping |= (frames.answered_s >= swap.trigger_s) & (frames.sent_s <= end_s)
     latency_ms = (frames.answered_s - frames.sent_s) * 1e3
-    steady, swap = percentile(outcome.steady.latency_ms, 99), percentile(latency_ms[swapping & done], 99)
+    steady_ms, swap_ms = percentile(outcome.steady.latency_ms, 99), percentile(latency_ms[swapping & done], 99)
     return {
-        f"steady_p99_ms{suffix}": steady,
-        f"swap_p99_ms{suffix}": swap,
-        f"swap_over_steady{suffix}": round(swap / steady, 3),
+        f"steady_p99_ms{suffix}": steady_ms,
+        f"swap_p99_ms{suffix}": swap_ms,
+        f"swap_over_steady{suffix}": round(swap_ms / steady_ms, 3),
         f"frames_while_swapping{suffix}": int((swapping & done).sum()),
     }
 

@@ -26,7 +26,8 @@ def main() -> None:
     shape = bundle.manifest.input.shape
     with measuring():
         first, again = (
-            np.concatenate([timings.low_us for timings in time_all(engine, genomes, shape, runs=RUNS)]) for _ in range(2)
+            np.concatenate([timings.low_us for timings in time_all(engine, genomes, shape, runs=RUNS)])
+            for _ in range(2)
         )
     predicted = tables.latency_us.evaluate(bundle.space, genomes)
     finish(

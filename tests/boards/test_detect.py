@@ -9,6 +9,7 @@ from adaspring.errors import BoardError
 
 
 def put(root: Path, path: str, content: bytes) -> None:
+    """Write a file of the tree."""
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
@@ -42,7 +43,8 @@ def test_dmi_names_a_board_without_device_tree(tmp_path: Path, profiles: Path) -
 
 
 @pytest.mark.parametrize(
-    ("machine", "expected"), [("x86_64", "generic-x86_64"), ("aarch64", "generic-aarch64"), ("arm64", "generic-aarch64")]
+    ("machine", "expected"),
+    [("x86_64", "generic-x86_64"), ("aarch64", "generic-aarch64"), ("arm64", "generic-aarch64")],
 )
 def test_an_unknown_board_gets_the_profile_of_its_machine(
     tmp_path: Path, profiles: Path, machine: str, expected: str

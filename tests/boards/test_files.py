@@ -33,7 +33,11 @@ def test_an_assumption_keeps_its_range(toys: Path) -> None:
         ('idle_w = { value = 1, source = "box" }', "idle_w = { value = 1 }", "name a source"),
         ('idle_w = { value = 1, source = "box" }', 'idle_w = { value = "1", source = "box" }', "power.idle_w.value"),
         ('idle_w = { value = 1, source = "box" }', 'idle_w = { value = -1, source = "box" }', "positive"),
-        ('idle_w = { value = 1, source = "box" }', 'idle_w = { value = 4, source = "box" }', "load_w must exceed idle_w"),
+        (
+            'idle_w = { value = 1, source = "box" }',
+            'idle_w = { value = 4, source = "box" }',
+            "load_w must exceed idle_w",
+        ),
         ("low = 40", "low = 55", "low <= value <= high"),
         ("low = 40, ", "", "an assumption needs low, high and why"),
         ("assumption = true", 'assumption = true, source = "box"', "has no source"),
@@ -56,7 +60,7 @@ def test_a_mistake_is_named_with_its_file(toys: Path, sound: str, found: str, re
 
 def test_an_unknown_name_suggests_the_one_meant(profiles: Path) -> None:
     """A misspelt name is answered with the nearest one, any other with all of them."""
-    with pytest.raises(BoardError, match="did you mean raspberry-pi-5?"):
+    with pytest.raises(BoardError, match=r"did you mean raspberry-pi-5\?"):
         load_profile("raspbery-pi-5", folder=profiles)
     with pytest.raises(BoardError, match="known are generic-aarch64, "):
         load_profile("toaster", folder=profiles)

@@ -16,9 +16,7 @@ FILES = ("weights.safetensors", "tables.npz", "card.md")
 
 
 @pytest.fixture
-def folder(
-    make_bundle: Callable[[SpaceSpec, Path], Bundle], small_spec: SpaceSpec, tmp_path: Path
-) -> Path:
+def folder(make_bundle: Callable[[SpaceSpec, Path], Bundle], small_spec: SpaceSpec, tmp_path: Path) -> Path:
     """A bundle on disk that a test may spoil."""
     make_bundle(small_spec, tmp_path / "toy")
     return tmp_path / "toy"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pytest
+import zmq
+import zmq.asyncio
 
 from adaspring import errors
 from adaspring.client import AsyncClient, Result
@@ -108,6 +110,20 @@ async def test_nobody_there_is_a_connect_error(socket_folder: Path) -> None:
         with pytest.raises(errors.ConnectError, match="No such file"):
             await client.infer(SAMPLE)
         assert (False, False) == (await client.live(), await client.ready())
+
+
+async def test_answer_in_another_protocol_is_a_protocol_error(socket_folder: Path) -> None:
+    """Everybody who waits on a connection to the wrong socket learns it."""
+    with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.bind(f"ipc://{socket_folder}/infer.sock")
+        async with AsyncClient(f"ipc://{socket_folder}/infer.sock") as client:
+            asking = [asyncio.create_task(client.meta()) for _ in range(2)]
+            identity, *_ = await router.recv_multipart()
+            await router.send_multipart([identity, b"hello"])
+            for task in asking:
+                with pytest.raises(errors.ProtocolError, match="OIPZ1"):
+                    await task
 
 
 async def test_restart_of_the_daemon_goes_unnoticed(serve_toy: ServeToy) -> None:

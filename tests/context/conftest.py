@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from adaspring.context.sysroot import Sysroot
 
 #: ``put(path, text)`` writes a file of the tree.
 Put = Callable[[str, str], None]
+#: ``spoil(path, fault)`` puts a fault, or any other text, in the place of a file.
+Spoil = Callable[[Path, str], None]
 
 
 @pytest.fixture
@@ -29,3 +32,29 @@ def put(tmp_path: Path) -> Put:
 def sysroot(tmp_path: Path) -> Sysroot:
     """The tree to read in."""
     return Sysroot(tmp_path)
+
+
+@pytest.fixture
+def spoil() -> Iterator[Spoil]:
+    """Puts a fault in the place of a file: vanished, folder, fifo, silent fifo, or any text."""
+    writers: list[int] = []
+
+    def put_fault(path: Path, fault: str) -> None:
+        path.unlink(missing_ok=True)
+        match fault:
+            case "vanished":
+                pass
+            case "folder":
+                path.mkdir()
+            case "fifo":
+                os.mkfifo(path)
+            case "silent fifo":
+                # With a writer that says nothing a read gives EAGAIN, as from a sensor without a value.
+                os.mkfifo(path)
+                writers.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+            case text:
+                path.write_bytes(text.encode("latin-1"))
+
+    yield put_fault
+    for writer in writers:
+        os.close(writer)

@@ -84,7 +84,7 @@ def test_counters_that_step_back_stay_within_bounds() -> None:
 
 
 def test_this_machine_tells_its_times() -> None:
-    """psutil's times are busy and total, since boot."""
+    """The times that psutil gives are busy and total, since boot."""
     busy, total = live_times()
     assert 0 <= busy <= total
 

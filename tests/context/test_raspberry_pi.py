@@ -26,7 +26,15 @@ def sense(sysroot: Sysroot) -> Reading:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0\n", 0.0), ("50000\n", 0.0), ("50005\n", 1.0), ("80008\n", 1.0), ("2\n", 1.0), ("100000000\n", None), ("x\n", None)],
+    [
+        ("0\n", 0.0),
+        ("50000\n", 0.0),
+        ("50005\n", 1.0),
+        ("80008\n", 1.0),
+        ("2\n", 1.0),
+        ("100000000\n", None),
+        ("x\n", None),
+    ],
 )
 def test_the_bits_of_now_count(put: Put, sysroot: Sysroot, path: str, text: str, expected: float | None) -> None:
     """Bits 0 to 3 tell about now; what happened since boot does not."""

@@ -75,7 +75,13 @@ def changed(supplies: Supplies, name: str, **files: str) -> Supplies:
     ],
 )
 def test_supplies_are_read_by_their_type(
-    put: Put, sysroot: Sysroot, supplies: Supplies, percent: float | None, external: float | None, watts: float | None
+    put: Put,
+    sysroot: Sysroot,
+    *,
+    supplies: Supplies,
+    percent: float | None,
+    external: float | None,
+    watts: float | None,
 ) -> None:
     """Gauges, chargers, several batteries and either sign of a current are understood; the rest is absent."""
     readings = sense(put, sysroot, supplies)

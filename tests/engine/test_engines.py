@@ -26,7 +26,9 @@ def reference(assembled: Assembled, sample: np.ndarray) -> np.ndarray:
         conv = folded.layer.conv
         padding = [(0, 0)] + [(conv.kernel // 2,) * 2] * (x.ndim - 1)
         padded = np.pad(x, padding)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, folded.weight.shape[2:], axis=tuple(range(1, x.ndim)))
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded, folded.weight.shape[2:], axis=tuple(range(1, x.ndim))
+        )
         windows = windows[(slice(None), *(slice(None, None, conv.stride),) * (x.ndim - 1))]
         spatial, taps = "yz"[: x.ndim - 1], "kl"[: x.ndim - 1]
         if conv.depthwise:
@@ -35,7 +37,8 @@ def reference(assembled: Assembled, sample: np.ndarray) -> np.ndarray:
             x = np.einsum(f"c{spatial}{taps},oc{taps}->o{spatial}", windows, folded.weight)
         x += folded.bias.reshape(-1, *(1,) * (x.ndim - 1))
         x = np.maximum(x, 0) if conv.relu else x
-    return assembled.head_weight @ x.reshape(len(x), -1).mean(axis=1) + assembled.head_bias
+    logits: np.ndarray = assembled.head_weight @ x.reshape(len(x), -1).mean(axis=1) + assembled.head_bias
+    return logits
 
 
 @pytest.fixture(scope="session", params=["1-D", "2-D"])

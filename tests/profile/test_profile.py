@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaspring.boards import load_profile
+from adaspring.boards import DeviceProfile, load_profile
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import ProfileError, TableError
@@ -27,13 +27,13 @@ PLAN = Plan(subnets=80)
 
 
 @pytest.fixture(scope="module")
-def board() -> object:
+def board() -> DeviceProfile:
     """The profile of an unknown x86-64 machine."""
     return load_profile("generic-x86_64", folder=resource("device_profiles"))
 
 
 @pytest.fixture(scope="module")
-def tables(small_bundle: Bundle, board: object) -> DeviceTables:
+def tables(small_bundle: Bundle, board: DeviceProfile) -> DeviceTables:
     """Tables really measured on this machine."""
     return profile_bundle(small_bundle, OnnxEngine(small_bundle), board, PLAN)
 
@@ -63,14 +63,14 @@ def test_tables_survive_the_disk(tmp_path: Path, small_bundle: Bundle, tables: D
     assert [path] == list(path.parent.iterdir())
 
 
-def test_an_estimate_is_marked(small_bundle: Bundle, board: object) -> None:
+def test_an_estimate_is_marked(small_bundle: Bundle, board: DeviceProfile) -> None:
     """Roofline tables are usable and say that nothing was measured."""
     tables = estimate_tables(small_bundle, "onnxruntime", board)
     tables.latency_us.check(small_bundle.space, "latency")
     assert (True, 0, None) == (tables.facts.estimate, tables.facts.subnets, tables.facts.fit_mape_percent)
 
 
-def test_a_cut_run_goes_on_where_it_was(tmp_path: Path, small_bundle: Bundle, board: object) -> None:
+def test_a_cut_run_goes_on_where_it_was(tmp_path: Path, small_bundle: Bundle, board: DeviceProfile) -> None:
     """What was measured before a cut is not measured again; the leftover goes once tables are made."""
     partial = tmp_path / "partial.npz"
     seen: list[int] = []
@@ -85,7 +85,13 @@ def test_a_cut_run_goes_on_where_it_was(tmp_path: Path, small_bundle: Bundle, bo
 
     with pytest.raises(Cut):
         profile_bundle(
-            small_bundle, OnnxEngine(small_bundle), board, PLAN, partial=partial, progress=cut, clock=lambda: float(next(times))
+            small_bundle,
+            OnnxEngine(small_bundle),
+            board,
+            PLAN,
+            partial=partial,
+            progress=cut,
+            clock=lambda: float(next(times)),
         )
     profile_bundle(
         small_bundle, OnnxEngine(small_bundle), board, PLAN, partial=partial, progress=lambda done, _: seen.append(done)
@@ -94,7 +100,7 @@ def test_a_cut_run_goes_on_where_it_was(tmp_path: Path, small_bundle: Bundle, bo
     assert not partial.exists()
 
 
-def test_too_little_time_is_an_error(small_bundle: Bundle, board: object) -> None:
+def test_too_little_time_is_an_error(small_bundle: Bundle, board: DeviceProfile) -> None:
     """Tables are not fitted to a handful of subnets."""
     plan = Plan(subnets=200, limit_s=0.0)
     with pytest.raises(ProfileError, match=f"tables need at least {LEAST_SUBNETS}"):

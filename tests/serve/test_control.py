@@ -41,6 +41,13 @@ def answer(client: RawClient) -> Any:
     return json.loads(client.socket.recv_multipart()[-1])
 
 
+def test_second_server_is_refused(server: ControlServer, endpoint: str) -> None:
+    """A bind that fails leaves neither a socket nor a descriptor open."""
+    assert server is not None
+    with pytest.raises(AlreadyRunningError):
+        claim(endpoint, mode=CONTROL_MODE)
+
+
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
 def test_call_is_handed_out_and_answered(server: ControlServer, endpoint: str, raw_client: Connect, kind: int) -> None:
     """Command and arguments come in, a result or a refusal goes out."""

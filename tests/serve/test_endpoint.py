@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
@@ -148,6 +149,27 @@ def test_lock_that_is_a_link_is_refused(socket_folder: Path) -> None:
     with pytest.raises(ConfigError, match="lock"):
         claim(f"ipc://{socket_folder}/infer.sock", mode=DATA_MODE)
     assert not (socket_folder / "victim").exists()
+
+
+def test_lock_file_removed_by_a_daemon_that_ended_is_not_trusted(
+    socket_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it the former holder may have removed it: then the lock is tried anew."""
+    lock_path = socket_folder / "infer.sock.lock"
+    flock = fcntl.flock
+    removed = []
+
+    def flock_late(fd: int, operation: int) -> None:
+        if not removed:
+            lock_path.unlink()
+            removed.append(fd)
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with claim(f"ipc://{socket_folder}/infer.sock", mode=DATA_MODE):
+        assert lock_path.read_text() == f"{os.getpid()}\n"
+        with pytest.raises(AlreadyRunningError):
+            claim(f"ipc://{socket_folder}/infer.sock", mode=DATA_MODE)
 
 
 def test_bind_that_fails_is_a_config_error(socket_folder: Path) -> None:

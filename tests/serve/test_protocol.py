@@ -238,7 +238,8 @@ def test_arrays_without_a_name_in_the_protocol_are_refused_at_the_client() -> No
 def test_reply_must_hold_what_it_names() -> None:
     """A client refuses replies whose frames and header disagree."""
     good = protocol.encode_infer_reply("7", MODEL, X[0], FACTS)
-    for frames in (good[:3], [*good, b""], [*good[:3], b"short"]):
+    unknown = good[2].replace(b"FP32", b"BF16")
+    for frames in (good[:3], [*good, b""], [*good[:3], b"short"], [*good[:2], unknown, good[3]]):
         with pytest.raises(ProtocolError):
             protocol.decode_infer_reply(protocol.open_reply(frames, DEFAULT_LIMITS), DEFAULT_LIMITS)
 

@@ -1,0 +1,1 @@
+"""The process: configuration, threads, service manager, journal, control loop."""

@@ -147,18 +147,18 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
 
 def runtime_folder(config: Config) -> Path:
     """Folder of the sockets (see `PathsConfig`)."""
-    return _folder(config.paths.runtime, "RUNTIME_DIRECTORY", "/run/adaspring", "XDG_RUNTIME_DIR", "paths.runtime")
+    return _folder(config.paths.runtime, "RUNTIME_DIRECTORY", "/run/adaspring", "XDG_RUNTIME_DIR", key="paths.runtime")
 
 
 def state_folder(config: Config) -> Path:
     """Folder of the device tables (see `PathsConfig`)."""
     home = str(Path.home() / ".local/state")
     return _folder(
-        config.paths.state, "STATE_DIRECTORY", "/var/lib/adaspring", "XDG_STATE_HOME", "paths.state", default=home
+        config.paths.state, "STATE_DIRECTORY", "/var/lib/adaspring", "XDG_STATE_HOME", key="paths.state", default=home
     )
 
 
-def _folder(given: str, systemd: str, of_root: str, of_user: str, key: str, default: str | None = None) -> Path:
+def _folder(given: str, systemd: str, of_root: str, of_user: str, *, key: str, default: str | None = None) -> Path:
     if given:
         return Path(given)
     if os.environ.get(systemd):

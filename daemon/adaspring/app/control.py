@@ -153,7 +153,8 @@ class ControlLoop:
         self._events.publish("evolution", evolution)
         predicted = self._evolver.planner.predict(self._evolver.active.current.subnet.genome)
         self._notifier.status(
-            f"{evolution.subnet}: {predicted.accuracy_percent:.1f} % accuracy, {predicted.latency_p95_us:.0f} us at the 95th percentile"
+            f"{evolution.subnet}: expecting {predicted.accuracy_percent:.1f} % accuracy, "
+            f"{predicted.latency_p95_us:.0f} us at the 95th percentile"
         )
         self._data.extra = {
             "expected_accuracy_percent": predicted.accuracy_percent,

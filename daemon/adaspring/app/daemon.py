@@ -178,5 +178,3 @@ def _signals(loop: ControlLoop) -> Iterator[None]:
 
 def _utc() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-

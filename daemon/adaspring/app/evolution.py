@@ -105,28 +105,19 @@ class Evolver:
             EngineError: If it cannot be prepared: there is nothing to serve with.
         """
         started_s = clock()
-        cause = Cause("start", "the daemon started")
-        decision = planner.decide(context, None, cause, seed=seed)
-        search_us = (clock() - started_s) * 1e6
+        decision = planner.decide(context, None, Cause("start", "the daemon started"), seed=seed)
+        decided_s = clock()
         prepared, _ = cache.prepare(space.check(decision.genome))
         evolver = cls(space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, clock=clock)
-        total_us = (clock() - started_s) * 1e6
-        return evolver, Evolution(
-            at=wall(),
-            at_s=context.at_s,
-            cause=cause,
-            from_subnet="",
-            subnet=prepared.subnet.name,
-            generation=evolver.active.current.number,
-            swapped=True,
-            cache_hit=False,
-            search_us=search_us,
-            assemble_us=prepared.assemble_us,
-            load_us=prepared.load_us,
-            warm_us=prepared.warm_us,
-            total_us=total_us,
+        first = evolver._move(
+            prepared.subnet.genome,
+            decision.cause,
+            context.at_s,
+            seen_s=started_s,
+            decided_s=decided_s,
             decision=decision,
         )
+        return evolver, first
 
     def evolve(self, cause: Cause, context: Context, seen_s: float) -> Evolution:
         """Search for the context and swap, if the best subnet is another than the active one.
@@ -142,8 +133,7 @@ class Evolver:
         incumbent = self.active.current.subnet.genome
         decision = self.planner.decide(context, incumbent, cause, seed=self._seed)
         genome = self._space.check(decision.genome)
-        search_us = (self._clock() - seen_s) * 1e6
-        return self._move(genome, cause, context.at_s, seen_s, search_us, decision)
+        return self._move(genome, cause, context.at_s, seen_s=seen_s, decided_s=self._clock(), decision=decision)
 
     def pin(self, genome: Genome, cause: Cause, at_s: float) -> Evolution:
         """Swap to a subnet that an operator asks for.
@@ -151,10 +141,11 @@ class Evolver:
         Raises:
             EngineError: If the subnet could not be prepared; the active one goes on.
         """
-        return self._move(genome, cause, at_s, self._clock(), 0.0, None)
+        now_s = self._clock()
+        return self._move(genome, cause, at_s, seen_s=now_s, decided_s=now_s, decision=None)
 
     def _move(
-        self, genome: Genome, cause: Cause, at_s: float, seen_s: float, search_us: float, decision: Decision | None
+        self, genome: Genome, cause: Cause, at_s: float, *, seen_s: float, decided_s: float, decision: Decision | None
     ) -> Evolution:
         before = self.active.current
         swapped = before.subnet.genome.tobytes() != genome.tobytes()
@@ -172,7 +163,7 @@ class Evolver:
             generation=self.active.current.number,
             swapped=swapped,
             cache_hit=hit,
-            search_us=search_us,
+            search_us=(decided_s - seen_s) * 1e6,
             assemble_us=prepared.assemble_us,
             load_us=prepared.load_us,
             warm_us=prepared.warm_us,

@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -156,7 +157,8 @@ def _read_verified(path: Path, name: str, digest: str) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
         raise BundleCorruptError(
-            f"bundle {path}: {name} is not the file that the manifest names (sha256 {found[:12]}…, expected {digest[:12]}…)"
+            f"bundle {path}: {name} is not the file that the manifest names "
+            f"(sha256 {found[:12]}…, expected {digest[:12]}…)"
         )
     return content
 
@@ -171,6 +173,6 @@ def _load_accuracy(path: Path, space: SearchSpace, content: bytes) -> AccuracyTa
                 subnets=int(arrays["accuracy_subnets"]),
             )
         tables.percent.check(space, "accuracy")
-    except (KeyError, ValueError, OSError, TableError) as error:
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile, TableError) as error:
         raise BundleCorruptError(f"bundle {path}: {TABLES}: {error}") from error
     return tables

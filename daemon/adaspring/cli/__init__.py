@@ -1,0 +1,1 @@
+"""Command lines: ``adaspringd``, ``adaspringctl`` and ``adaspring``."""

@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = subcommands.add_parser("train", help="train a bundle from a recipe")
     _add_recipe(train)
-    train.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle (default: bundle/ beside the recipe)")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the bundle (default: bundle/ beside the recipe)"
+    )
     train.add_argument("--work", type=Path, metavar="DIR", help="folder of the checkpoint (default: .cache/train/NAME)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     train.set_defaults(command=_train)

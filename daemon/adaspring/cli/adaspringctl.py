@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="adaspringctl", description="Look at and steer the running daemon.")
     parser.add_argument("--version", action="version", version=f"adaspringctl {adaspring.__version__}")
-    parser.add_argument("--socket", metavar="FOLDER", help="folder of the daemon's sockets (default: /run/adaspring, or yours)")
+    parser.add_argument(
+        "--socket", metavar="FOLDER", help="folder of the daemon's sockets (default: /run/adaspring, or yours)"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, run: Command, text: str, *, json: bool = True) -> argparse.ArgumentParser:

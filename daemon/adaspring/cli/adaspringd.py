@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="adaspringd", description="Serve frames with a network that adapts to its device.")
+    parser = argparse.ArgumentParser(
+        prog="adaspringd", description="Serve frames with a network that adapts to its device."
+    )
     parser.add_argument("--config", type=Path, help="configuration file (TOML); defaults apply without one")
     parser.add_argument("--sysroot", help="read sensors below this folder instead of / (replays a board)")
     parser.add_argument("--verbose", action="store_true", help="log at level DEBUG")

@@ -29,7 +29,12 @@ class DaemonProcess:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], *, state: Path | None = None, sysroot: Path | None = None, timeout_s: float = 20.0
+        self,
+        config: Mapping[str, Any],
+        *,
+        state: Path | None = None,
+        sysroot: Path | None = None,
+        timeout_s: float = 20.0,
     ) -> None:
         """Describe the daemon; entering starts it.
 
@@ -49,7 +54,7 @@ class DaemonProcess:
         self.process: subprocess.Popen[bytes]
         self.ready_s = 0.0
 
-    def __enter__(self) -> DaemonProcess:
+    def __enter__(self) -> DaemonProcess:  # noqa: PYI034 - typing.Self came with Python 3.11
         """Start it and wait until it answers.
 
         Raises:

@@ -22,7 +22,9 @@ from adaspring.tables import DeviceTables
 def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = subcommands.add_parser("profile", help="measure a bundle on this device and write its lookup tables")
-    parser.add_argument("--bundle", default="har", help="folder of a bundle, or the name of one that ships (default: har)")
+    parser.add_argument(
+        "--bundle", default="har", help="folder of a bundle, or the name of one that ships (default: har)"
+    )
     parser.add_argument("--state", type=Path, help="state folder of the daemon (default: the one that it uses)")
     parser.add_argument("--device", default="auto", help="name or path of a device profile (default: detect)")
     parser.add_argument("--engine", choices=["auto", "onnxruntime", "torch"], default="auto")
@@ -77,7 +79,13 @@ class _Job:
 
     def run(self, plan: Plan, console: Console) -> DeviceTables:
         """Measure, save and show."""
-        columns = (TextColumn("timing subnets"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            TextColumn("timing subnets"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
         with measuring(), Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("profile", total=None)
             tables = profile_bundle(
@@ -98,7 +106,9 @@ def _summary(tables: DeviceTables) -> Table:
     table = Table(title=f"{facts.subnets} subnets timed on {facts.device} with {facts.engine}", show_header=False)
     rows = {
         "table against unseen subnets": f"{facts.fit_mape_percent:.1f} % off, Kendall tau {facts.fit_kendall_tau:.3f}",
-        "the same subnet timed again": f"{facts.repeat_mape_percent:.1f} % off, Kendall tau {facts.repeat_kendall_tau:.3f}",
+        "the same subnet timed again": (
+            f"{facts.repeat_mape_percent:.1f} % off, Kendall tau {facts.repeat_kendall_tau:.3f}"
+        ),
         "95th percentile over the 20th": f"{facts.tail_ratio:.2f}",
         "memory of a prepared subnet": f"{facts.session_mib:.2f} MiB beside its parameters",
         "energy": facts.energy,

@@ -63,15 +63,16 @@ def context_table(context: Context) -> Table:
 
 
 def prediction_table(status: Status) -> Table:
-    """Predicted against measured."""
+    """Predicted against measured; latency is predicted with the correction learned online."""
     predicted, measured = status.predicted, status.measured
-    table = Table(box=None, padding=(0, 1), show_edge=False)
+    low_us = predicted.latency_us * status.latency_correction
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("", "predicted", "measured"):
-        table.add_column(heading, justify="left" if not heading else "right")
+        table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    table.add_row("p20", microseconds(low_us), microseconds(measured.latency_p20_us))
+    table.add_row("p95", microseconds(predicted.latency_p95_us), microseconds(measured.latency_p95_us))
     table.add_row("accuracy", f"{predicted.accuracy_percent:.1f} %", "")
-    table.add_row("latency, low", microseconds(predicted.latency_us), microseconds(measured.latency_p20_us))
-    table.add_row("latency, p95", microseconds(predicted.latency_p95_us), microseconds(measured.latency_p95_us))
-    table.add_row("energy a frame", f"{predicted.energy_mj:.3f} mJ", f"({status.tables.energy})")
+    table.add_row("energy", f"{predicted.energy_mj:.3f} mJ", f"({status.tables.energy})")
     return table
 
 

@@ -27,9 +27,6 @@ SETTLED = 3e-3
 FIRST = np.array([1.0, 0.0, 0.85, 1.15, 1.5])[:, None]
 #: Where later batches lie between the best prices so far (0) and the master's (1).
 BLEND = np.array([1.0, 0.75, 0.5, 0.25])[:, None]
-#: Share by which a bound must exceed the costliest subnet to prove that none meets the
-#: budgets: prices magnify rounding.
-DOUBT = 1e-6
 #: Price, in ranges of the objective, at which a budget may be exceeded by all of its range.
 CEILING = 100.0
 
@@ -55,13 +52,12 @@ def ascend(quest: Quest, expired: Callable[[], bool]) -> Prices | None:
     At least one pass is made, whatever the time, so that there is a bound.
 
     Returns:
-        The best prices; None where some budget is below the least use of its quantity.
+        The best prices; None where nothing is left to gain.
     """
-    if quest.bound == np.inf:
+    if quest.closed():
         return None
     objective = quest.seen.use @ quest.weights
     master = Master(objective, quest.additive_excess(quest.seen), CEILING * float(np.ptp(objective) or 1.0))
-    greatest = float(quest.weights @ quest.problem.most) * (1 + DOUBT)
     wanted, _ = master.solve()
     batch = FIRST * wanted if len(quest.active) else wanted[None]
     prices: Prices | None = None
@@ -73,16 +69,15 @@ def ascend(quest: Quest, expired: Callable[[], bool]) -> Prices | None:
         offsets = batch @ quest.additive_budgets[quest.active]
         bounds = paths.values - offsets
         lane = int(bounds.argmax())
-        if bounds[lane] > greatest:
-            # Costlier than the costliest subnet: none meets the budgets.
-            quest.bound = np.inf
-            return None
         if bounds[lane] > quest.bound:
             quest.bound = float(bounds[lane])
             prices = Prices(weights[lane], float(offsets[lane]), paths.to_go[:, lane].copy())
             best = batch[lane]
+        if quest.closed():
+            # No subnet meets the budgets. The paths may be masked, so nothing is to be seen there.
+            break
         found = quest.look_at(paths.edges)
-        if quest.closed or not len(quest.active) or expired():
+        if quest.closed() or not len(quest.active) or expired():
             break
         master.add(found.use @ quest.weights, quest.additive_excess(found))
         wanted, promised = master.solve()

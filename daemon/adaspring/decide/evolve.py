@@ -18,7 +18,7 @@ import numpy as np
 
 from adaspring.decide.dual import Prices
 from adaspring.decide.problem import ROUNDING, Array, Indices
-from adaspring.decide.quest import CLOSED, Quest
+from adaspring.decide.quest import Quest
 from adaspring.space import Genome
 
 #: Mutants of one generation of pair swaps.
@@ -41,7 +41,7 @@ def evolve(quest: Quest, prices: Prices, population: int, expired: Callable[[], 
     trellis = problem.trellis
     active = quest.active
     budgets = (quest.additive_budgets[active] + ROUNDING)[:, None]
-    limit = quest.value - CLOSED * abs(quest.value) if np.isfinite(quest.value) else np.inf
+    limit = quest.limit
     detour = problem.detour[active]
     priced = trellis.detour(quest.priced(prices.weights[:, None])[:, 0], prices.to_go)
 
@@ -87,7 +87,7 @@ def swap_pairs(quest: Quest, rng: np.random.Generator, expired: Callable[[], boo
     """
     trellis = quest.problem.trellis
     space = trellis.space
-    while quest.best is not None and not quest.closed and not expired():
+    while quest.best is not None and not quest.closed() and not expired():
         before = quest.value
         mutants: Genome = np.repeat(trellis.genomes(quest.best[None]), SWAPS, axis=0)
         rows = np.arange(SWAPS)

@@ -8,6 +8,9 @@ from adaspring.decide.problem import MEMORY, ROUNDING, Array, Candidates, Indice
 
 #: A subnet this close to the bound, relative to it, counts as optimal.
 CLOSED = 1e-6
+#: Share by which a bound must exceed the costliest subnet to prove that none meets the
+#: budgets: prices magnify rounding.
+DOUBT = 1e-6
 
 
 class Quest:
@@ -22,10 +25,10 @@ class Quest:
             grants every subnet the least one.
         active: Indices of the budgets that some subnet exceeds.
         seen: Every subnet that was looked at.
-        best: Path of the best subnet that meets the budgets and beats ``ceiling``; or None.
-        value: Its objective, or the ceiling.
-        bound: No subnet that meets the budgets has an objective below the lesser of this
-            and ``value``. Infinite once it is proven that none meets them.
+        best: Path of the best subnet that meets the budgets and is of interest; None while
+            there is none.
+        value: Its objective; while there is none, the least that is not of interest.
+        bound: No subnet that meets the budgets has an objective below both this and `value`.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class Quest:
         self.additive_budgets[MEMORY] -= problem.least_peak
         self.active = np.flatnonzero(budgets < problem.most)
         self.best: Indices | None = None
-        self.value = ceiling
+        # Nothing costs more than the costliest: a bound above it proves that no subnet meets the budgets.
+        self.value = min(ceiling, float(weights @ problem.most) * (1 + DOUBT))
         unreachable = (self.additive_budgets < problem.least - ROUNDING).any()
         self.bound = np.inf if unreachable else -np.inf
         masked = problem.peak > budgets[MEMORY] - problem.least[MEMORY] + ROUNDING
@@ -55,10 +59,14 @@ class Quest:
         self.seen = known
         self._offer(known)
 
-    @property
     def closed(self) -> bool:
         """Whether there is nothing left to gain."""
-        return self.bound == np.inf or self.bound >= self.value - CLOSED * abs(self.value)
+        return self.bound >= self.limit
+
+    @property
+    def limit(self) -> float:
+        """What the objective of a subnet must stay below to be worth finding."""
+        return self.value - CLOSED * abs(self.value)
 
     def look_at(self, edges: Indices) -> Candidates:
         """Evaluate paths, keep them in mind, and keep the best if it beats the best so far."""

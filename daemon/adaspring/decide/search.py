@@ -19,9 +19,9 @@ from adaspring.decide.problem import QUANTITIES, Array, Candidates, Problem, Qua
 from adaspring.decide.quest import Quest
 from adaspring.space import Genome
 
-#: Populations of the generations. A small one first: it costs a fraction and finds the
-#: subnet that lets most of a large one die early.
-POPULATIONS = (64, 256)
+#: Populations of the generations. The second is taken only where the first had to be cut
+#: to size; what that found lets most of the second die early.
+POPULATIONS = (256, 1024)
 #: Optima of random weightings that every search starts from, and the spread of the weights
 #: (standard deviation of their logarithm). They cost a few milliseconds, once.
 WEIGHTINGS = 256
@@ -149,7 +149,7 @@ class Search:
         quest = Quest(self.problem, weights, budgets, known, ceiling)
         prices = ascend(quest, deadline)
         for population in POPULATIONS:
-            if prices is None or quest.closed or deadline() or evolve(quest, prices, population, deadline):
+            if prices is None or quest.closed() or deadline() or evolve(quest, prices, population, deadline):
                 break
         else:
             swap_pairs(quest, np.random.default_rng(seed), deadline)
@@ -158,7 +158,7 @@ class Search:
     def _relax(
         self, budgets: Array, relaxation: Sequence[Quantity], known: Candidates, seed: int, deadline: Deadline
     ) -> tuple[Array, Candidates]:
-        """Budgets that can be met, from the last to give way to the first each as near as can be; and who meets them."""
+        """Budgets that can be met, and who meets them: the last to give way first, each as near as can be."""
         allowed = np.full(len(QUANTITIES), np.inf)
         for name in reversed(relaxation):
             index = QUANTITIES.index(name)

@@ -51,7 +51,12 @@ class Timings:
 
 
 def time_group(
-    engine: Engine, genomes: Genome, input_shape: tuple[int, ...], *, runs: int, clock: Callable[[], float] = perf_counter
+    engine: Engine,
+    genomes: Genome,
+    input_shape: tuple[int, ...],
+    *,
+    runs: int,
+    clock: Callable[[], float] = perf_counter,
 ) -> Timings:
     """Prepare a few subnets and time them in turn.
 
@@ -74,7 +79,12 @@ def time_group(
 
 
 def time_all(
-    engine: Engine, genomes: Genome, input_shape: tuple[int, ...], *, runs: int, clock: Callable[[], float] = perf_counter
+    engine: Engine,
+    genomes: Genome,
+    input_shape: tuple[int, ...],
+    *,
+    runs: int,
+    clock: Callable[[], float] = perf_counter,
 ) -> Iterator[Timings]:
     """Time many subnets, group by group, as `time_group` does."""
     for start in range(0, len(genomes), GROUP):

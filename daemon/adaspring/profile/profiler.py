@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
+from zipfile import BadZipFile
 
 import numpy as np
 import psutil
@@ -18,7 +19,7 @@ from adaspring.engine import Engine
 from adaspring.errors import ProfileError
 from adaspring.profile.measure import PERCENTILE, Timings, time_all
 from adaspring.profile.store import replace_file
-from adaspring.space import SearchSpace, analytic_tables, subnet_costs
+from adaspring.space import Genome, SearchSpace, analytic_tables, subnet_costs
 from adaspring.tables import TABLES_VERSION, DeviceTables, SlotTable, TableFacts, fit_slot_table, kendall_tau
 
 #: Runs of each subnet. With 20, the 20th percentile is the fourth quickest.
@@ -81,24 +82,32 @@ def profile_bundle(
     # First of all: later on the allocator holds free memory that hides what a subnet takes.
     session_mib = _session_mib(space, engine)
     genomes = sample(space, plan)
-    repeats = genomes[: max(1, round(REPEATED * len(genomes)))]
-    # The repeats come last, as far in time from their first measurement as can be.
-    order = np.concatenate([genomes, repeats])
-    timings = _resume(partial, order)
-    deadline = None if plan.limit_s is None else clock() + plan.limit_s
-    saved = clock()
-    for group in time_all(engine, order[len(timings) :], bundle.manifest.input.shape, runs=RUNS):
+    wanted = len(genomes) + _repeats(len(genomes))
+    shape = bundle.manifest.input.shape
+    timings = _resume(partial, genomes)
+    deadline_s = None if plan.limit_s is None else clock() + plan.limit_s
+    saved_s = clock()
+    for group in time_all(engine, genomes[len(timings) :], shape, runs=RUNS):
         timings = timings.joined(group)
         if progress is not None:
-            progress(len(timings), len(order))
-        if partial is not None and clock() - saved > CHECKPOINT_S:
+            progress(len(timings), wanted)
+        if partial is not None and clock() - saved_s > CHECKPOINT_S:
             _save_partial(partial, timings)
-            saved = clock()
-        if deadline is not None and clock() > deadline:
+            saved_s = clock()
+        if deadline_s is not None and clock() > deadline_s:
             break
-    tables = _fit(bundle, engine, board, timings, len(genomes), session_mib)
+    if len(timings) < LEAST_SUBNETS:
+        raise ProfileError(
+            f"{len(timings)} subnets were timed, and tables need at least {LEAST_SUBNETS}: give more time (--limit) "
+            "or let the daemon go on in the background"
+        )
+    # Again and last of all, as far in time from the first measurement as can be.
+    again = _joined(time_all(engine, timings.genomes[: _repeats(len(timings))], shape, runs=RUNS))
+    tables = _fit(bundle, engine, board, timings, again, session_mib)
     if partial is not None:
         partial.unlink(missing_ok=True)
+    if progress is not None:
+        progress(wanted, wanted)
     return tables
 
 
@@ -125,7 +134,7 @@ def estimate_tables(bundle: Bundle, engine_name: str, board: DeviceProfile) -> D
     return DeviceTables(facts, latency, energy_table(bundle.space, board, latency))
 
 
-def sample(space: SearchSpace, plan: Plan) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+def sample(space: SearchSpace, plan: Plan) -> Genome:
     """Subnets to measure: the two extremes and random ones, in a seeded order."""
     drawn = space.random(np.random.default_rng(plan.seed), max(plan.subnets - 2, 0))
     return np.concatenate([space.full()[None], space.smallest()[None], drawn])
@@ -143,20 +152,24 @@ def energy_table(space: SearchSpace, board: DeviceProfile, latency_us: SlotTable
     return SlotTable(values, head)
 
 
-def _fit(
-    bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings, subnets: int, session_mib: float
+def _repeats(count: int) -> int:
+    return max(2, round(REPEATED * count))
+
+
+def _joined(groups: Iterable[Timings]) -> Timings:
+    first, *rest = groups
+    for group in rest:
+        first = first.joined(group)
+    return first
+
+
+def _fit(  # noqa: PLR0917 - everything that was measured, in the order in which it was
+    bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings, again: Timings, session_mib: float
 ) -> DeviceTables:
-    if len(timings) < LEAST_SUBNETS:
-        raise ProfileError(
-            f"{len(timings)} subnets were timed, and tables need at least {LEAST_SUBNETS}: give more time (--limit) "
-            "or let the daemon go on in the background"
-        )
     space = bundle.space
-    first = Timings(timings.genomes[:subnets], timings.low_us[:subnets], timings.tail_us[:subnets])
     prior = SlotTable.of_macs(space, analytic_tables(space))
-    fit = fit_slot_table(space, first.genomes, first.low_us, prior, relative=True)
-    again = timings.low_us[subnets:]
-    before = first.low_us[: len(again)]
+    fit = fit_slot_table(space, timings.genomes, timings.low_us, prior, relative=True)
+    before_us = timings.low_us[: len(again)]
     facts = TableFacts(
         version=TABLES_VERSION,
         bundle=bundle.digest,
@@ -164,13 +177,13 @@ def _fit(
         engine=engine.name,
         estimate=False,
         created=_now(),
-        subnets=len(first),
+        subnets=len(timings),
         percentile=PERCENTILE,
         tail_ratio=float(max(1.0, np.median(timings.tail_us / timings.low_us))),
         fit_mape_percent=fit.mape_percent,
         fit_kendall_tau=fit.kendall_tau,
-        repeat_mape_percent=float(100 * np.mean(np.abs(again - before) / before)) if len(again) else None,
-        repeat_kendall_tau=kendall_tau(again, before) if len(again) > 1 else None,
+        repeat_mape_percent=float(100 * np.mean(np.abs(again.low_us - before_us) / before_us)),
+        repeat_kendall_tau=kendall_tau(again.low_us, before_us),
         energy="modelled",
         session_mib=session_mib,
     )
@@ -185,17 +198,17 @@ def _session_mib(space: SearchSpace, engine: Engine, count: int = 64) -> float:
     held = [engine.prepare(genome) for genome in genomes]
     grown = process.memory_info().rss - before
     parameters = sum(4 * subnet_costs(space, prepared.subnet.genome).parameters for prepared in held)
-    return max(0.0, (grown - parameters) / count / 2**20)
+    return float(max(0.0, (grown - parameters) / count / 2**20))
 
 
-def _resume(partial: Path | None, order: np.ndarray[tuple[int, int], np.dtype[np.int16]]) -> Timings:
+def _resume(partial: Path | None, order: Genome) -> Timings:
     empty = Timings(order[:0], np.empty(0), np.empty(0))
     if partial is None:
         return empty
     try:
         with np.load(partial, allow_pickle=False) as arrays:
             timings = Timings(arrays["genomes"], arrays["low_us"], arrays["tail_us"])
-    except (FileNotFoundError, KeyError, ValueError, EOFError):
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile):
         return empty
     # Another plan or seed draws other subnets: what was measured then does not count.
     same = len(timings) <= len(order) and np.array_equal(timings.genomes, order[: len(timings)])
@@ -210,5 +223,3 @@ def _save_partial(path: Path, timings: Timings) -> None:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -50,12 +51,16 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
             )
     except FileNotFoundError:
         raise
-    except (KeyError, ValueError, OSError, EOFError, msgspec.DecodeError) as error:
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile, msgspec.DecodeError) as error:
         raise TableError(f"tables {path} cannot be read ({error}); profile again: adaspring profile") from error
     if facts.version != TABLES_VERSION:
-        raise TableError(f"tables {path} have version {facts.version}, not {TABLES_VERSION}; profile again: adaspring profile")
+        raise TableError(
+            f"tables {path} have version {facts.version}, not {TABLES_VERSION}; profile again: adaspring profile"
+        )
     if not facts.tail_ratio >= 1.0:
-        raise TableError(f"tables {path}: tail_ratio must be at least 1; it is {facts.tail_ratio}; profile again: adaspring profile")
+        raise TableError(
+            f"tables {path}: tail_ratio must be at least 1; it is {facts.tail_ratio}; profile again: adaspring profile"
+        )
     tables.latency_us.check(space, f"latency_us of {path.name}")
     tables.energy_mj.check(space, f"energy_mj of {path.name}")
     return tables

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +25,10 @@ _THERMAL_GAP_S = 10.0
 _WINDOW = 10
 #: Shortest run of the temperature trace that tells about its dynamics, in rows.
 _LEAST_ROWS = 50
-#: Lags at which the autocorrelation is taken, in seconds, and half the width of each.
-_LAGS_S = np.arange(5.0, 45.0, 5.0)
-_LAG_HALF_WIDTH_S = 2.5
+#: Even grid that a run is brought to, in seconds, and the lags on it that are looked at: from
+#: 5 s, where the steps of the sensor are forgotten, to 40 s.
+_GRID_S = 2.5
+_LAGS = np.arange(2, 17)
 #: Correlation below which a lag tells nothing.
 _LEAST_CORRELATION = 0.1
 #: Percentiles that stand for an idle and for a busy processor.
@@ -115,25 +117,22 @@ def fit_temperature(time_s: Array, temperature_c: Array, *, ambient_c: float = 2
     Raises:
         DataError: If no run is long enough or nothing is remembered from row to row.
     """
-    covariance = np.zeros(len(_LAGS_S))
-    pairs = np.zeros(len(_LAGS_S))
-    variances: list[Array] = []
+    products = np.zeros(len(_LAGS))
+    squares = np.zeros(len(_LAGS))
     for first, last in _runs(time_s, _THERMAL_GAP_S):
         if last - first < _LEAST_ROWS:
             continue
-        deviation = temperature_c[first:last] - temperature_c[first:last].mean()
-        variances.append(deviation**2)
-        lag_s = time_s[None, first:last] - time_s[first:last, None]
-        product = deviation[None, :] * deviation[:, None]
-        for index, centre in enumerate(_LAGS_S):
-            near = np.abs(lag_s - centre) < _LAG_HALF_WIDTH_S
-            covariance[index] += product[near].sum()
-            pairs[index] += near.sum()
-    if not variances:
-        raise DataError(f"the temperature trace has no run of {_LEAST_ROWS} rows without a gap")
-    correlation = covariance / np.maximum(pairs, 1) / max(float(np.concatenate(variances).mean()), 1e-9)
+        grid_s = np.arange(time_s[first], time_s[last - 1], _GRID_S)
+        deviation = np.interp(grid_s, time_s[first:last], temperature_c[first:last])
+        deviation -= deviation.mean()
+        for index, lag in enumerate(_LAGS.tolist()):
+            products[index] += deviation[:-lag] @ deviation[lag:]
+            squares[index] += deviation[:-lag] @ deviation[:-lag]
+    if not squares.all():
+        raise DataError(f"the temperature trace has no run of {_LEAST_ROWS} rows in which anything changes")
+    correlation = products / squares
     known = correlation > _LEAST_CORRELATION
-    slope = float(np.polyfit(_LAGS_S[known], np.log(correlation[known]), 1)[0]) if known.sum() > 1 else 0.0
+    slope = float(np.polyfit(_GRID_S * _LAGS[known], np.log(correlation[known]), 1)[0]) if known.sum() > 1 else 0.0
     if slope >= 0:
         raise DataError("the temperature trace remembers nothing from row to row, so it has no time constant")
     idle_c, busy_c = np.percentile(temperature_c, [_IDLE_PERCENTILE, _BUSY_PERCENTILE])
@@ -170,13 +169,13 @@ def fit_scenario(path: Path) -> None:
 
 def _load(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name].astype(np.float64) for name in _ARRAYS}
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file of traces") from None
     except KeyError as error:
         raise DataError(f"{path}: {error.args[0]}; a file of traces holds {', '.join(_ARRAYS)}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadZipFile) as error:
         raise DataError(f"{path}: this is no file of traces: {error}") from error
 
 

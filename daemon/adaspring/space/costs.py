@@ -77,4 +77,6 @@ def analytic_tables(space: SearchSpace) -> AnalyticTables:
         activations[where] = max((layer.live_elements for layer in layers), default=0)
         traffic[where] = sum(layer.live_elements for layer in layers)
     head = space.widths.astype(np.float64) * space.spec.outputs
-    return AnalyticTables(macs, parameters, activations, traffic, head_macs=head, head_parameters=head + space.spec.outputs)
+    return AnalyticTables(
+        macs, parameters, activations, traffic, head_macs=head, head_parameters=head + space.spec.outputs
+    )

@@ -40,6 +40,7 @@ class Choice:
     width: int
 
     def __str__(self) -> str:
+        """Letter of the operator and width, or the sign of a skip."""
         return SKIP_LETTER if self.operator is None else f"{OPERATORS[self.operator].letter}{self.width}"
 
 

@@ -64,7 +64,9 @@ def validate(spec: SpaceSpec) -> None:
     if len(spec.input_size) not in {1, 2} or min(spec.input_size, default=0) < 1:
         raise SpaceError(f"input_size must be [length] or [height, width], all positive; it is {list(spec.input_size)}")
     if spec.input_channels < 1 or spec.outputs < 1:
-        raise SpaceError(f"input_channels and outputs must be positive; they are {spec.input_channels} and {spec.outputs}")
+        raise SpaceError(
+            f"input_channels and outputs must be positive; they are {spec.input_channels} and {spec.outputs}"
+        )
     if not spec.slots:
         raise SpaceError("a space needs at least one slot")
     if not spec.precisions or len(set(spec.precisions)) != len(spec.precisions):
@@ -78,7 +80,8 @@ def _validate_slot(index: int, slot: SlotSpec) -> None:
     unknown = [name for name in slot.operators if name not in OPERATORS]
     if unknown or not slot.operators or len(set(slot.operators)) != len(slot.operators):
         raise SpaceError(
-            f"{where}: operators must be some of {', '.join(sorted(OPERATORS))}, none twice; they are {list(slot.operators)}"
+            f"{where}: operators must be some of {', '.join(sorted(OPERATORS))}, none twice; "
+            f"they are {list(slot.operators)}"
         )
     if slot.width < CHANNEL_MULTIPLE:
         raise SpaceError(f"{where}: width must be at least {CHANNEL_MULTIPLE}; it is {slot.width}")

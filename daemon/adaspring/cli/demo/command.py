@@ -61,8 +61,8 @@ def _demo(options: argparse.Namespace) -> int:
         console.print(f"[green]✓[/] adaspringd answers {daemon.ready_s:.2f} s after its start, on {daemon.endpoint}")
         app = SensingApp(daemon.endpoint, resource("models", "har", "sample", "sample.npz"))
         control, events = stack.enter_context(daemon.control()), stack.enter_context(daemon.events())
-        stack.enter_context(app.streaming())
-        last = _Watcher(replay, control, events, app).watch(console)
+        with app.streaming():
+            last = _Watcher(replay, control, events, app).watch(console)
         exit_code = daemon.stop()
         console.print(summary(last))
         console.print(f"[green]✓[/] adaspringd drained and ended with {exit_code}")

@@ -55,18 +55,19 @@ def screen(moment: Moment) -> RenderableType:
     layout = Layout()
     layout.split_column(
         Layout(_header(moment), size=3),
-        Layout(name="middle", size=13),
-        Layout(Panel(_evolutions(moment), title="evolutions", title_align="left", border_style="blue"), minimum_size=5),
+        Layout(name="middle", size=12),
+        Layout(_panel(_evolutions(moment), "evolutions"), minimum_size=5),
     )
     layout["middle"].split_row(
-        Layout(Panel(_context(moment), title="context", title_align="left", border_style="blue")),
-        Layout(
-            Panel(slots_table(moment.status.slots), title="active subnet", title_align="left", border_style="blue"),
-            minimum_size=50,
-        ),
-        Layout(Panel(_frames(moment), title="frames", title_align="left", border_style="blue")),
+        Layout(_panel(_context(moment), "context"), ratio=4),
+        Layout(_panel(slots_table(moment.status.slots), "active subnet"), ratio=5),
+        Layout(_panel(_frames(moment), "frames"), ratio=4),
     )
     return layout
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=title, title_align="left", border_style="blue")
 
 
 def _header(moment: Moment) -> Panel:
@@ -88,23 +89,23 @@ def _context(moment: Moment) -> Table:
 
     def row(name: str, value: float | None, unit: str, share: float = 0.0, colour: str = "") -> None:
         shown = Text("—", "bright_black") if value is None else Text(f"{value:.0f} {unit}")
-        table.add_row(name, shown, bar(share, 12, colour) if colour and value is not None else "")
+        table.add_row(name, shown, bar(share, 10, colour) if colour and value is not None else "")
 
     battery = context.battery_percent
     row("battery", battery, "%", (battery or 0) / 100, "green" if (battery or 0) > 30 else "red")  # noqa: PLR2004 - percent
     table.add_row("supply", "plugged in" if context.external_power else "battery", "")
     heat = context.temperature_c
     share = ((heat or 0) - _COLD_C) / (_HOT_C - _COLD_C)
-    row("temperature", heat, "°C", share, "green" if share < 0.6 else "red")  # noqa: PLR2004 - two thirds of the bar
+    row("heat", heat, "°C", share, "green" if share < 0.6 else "red")  # noqa: PLR2004 - two thirds of the bar
     table.add_row("throttled", Text("yes", "bold red") if context.throttled else "no", "")
     row("memory", context.memory_available_mib, "MiB")
     rate = context.event_rate_hz
     row("events", rate, "Hz", (rate or 0) / 100, "cyan")
     budgets = moment.status.budgets
     table.add_row("")
-    table.add_row("energy counts", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, 12, "magenta"))
-    table.add_row("latency budget", microseconds(budgets.latency_p95_us), "")
-    table.add_row("least accuracy", f"{budgets.accuracy_percent:.1f} %", "")
+    table.add_row("λ energy", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, 10, "magenta"))
+    table.add_row("p95 within", microseconds(budgets.latency_p95_us), "")
+    table.add_row("accuracy", f"≥ {budgets.accuracy_percent:.1f} %", "")
     return table
 
 
@@ -115,11 +116,11 @@ def _frames(moment: Moment) -> Group:
     saved = 1 - moment.energy_mj / moment.full_energy_mj if moment.full_energy_mj else 0.0
     table = Table.grid(padding=(0, 1))
     table.add_row("answered", f"{tally.answered:,}", f"lost {tally.failed}")
-    table.add_row("accuracy", accuracy, f"last {len(recent)}")
-    table.add_row("energy", f"{moment.energy_mj:,.0f} mJ", f"{saved:.0%} saved")
+    table.add_row("right", accuracy, f"of last {len(recent)}")
+    table.add_row("spent", f"{moment.energy_mj:,.0f} mJ", f"{saved:.0%} saved")
     truth, named = tally.last
-    label = Text(named.lower(), "green" if truth == named else "red")
-    return Group(prediction_table(moment.status), Text(""), table, Text.assemble("last frame: ", label))
+    label = Text(named.lower().replace("_", " "), "green" if truth == named else "red")
+    return Group(prediction_table(moment.status), Text(""), table, label)
 
 
 def _evolutions(moment: Moment) -> Table:
@@ -142,23 +143,22 @@ def evolution_cells(time_s: float, evolution: Evolution) -> tuple[Text, Text, Te
 def summary(moment: Moment) -> RenderableType:
     """What the day came to."""
     tally = moment.tally
-    durations_ms = sorted(evolution.total_us / 1e3 for _, evolution in moment.evolutions)
-    trips_us = sorted(tally.round_trips_us)
-    table = Table(title="A day in the field", show_header=False, title_style="bold green")
     rows = [("frames answered", f"{tally.answered:,} of {tally.sent:,}, {tally.failed} lost")]
     if tally.answered:
-        rows.append(("accuracy on volunteers that training never saw", f"{100 * tally.right / tally.answered:.1f} %"))
-        saved = 1 - moment.energy_mj / moment.full_energy_mj
-        rows.append(("modelled energy", f"{moment.energy_mj:,.0f} mJ, {saved:.0%} less than the uncompressed network"))
-        rows.append(("median round trip of the last frames", microseconds(trips_us[len(trips_us) // 2])))
+        trips_us = sorted(tally.round_trips_us)
+        saved = 1 - moment.energy_mj / moment.full_energy_mj if moment.full_energy_mj else 0.0
+        rows += [
+            ("accuracy on volunteers that training never saw", f"{100 * tally.right / tally.answered:.1f} %"),
+            ("modelled energy", f"{moment.energy_mj:,.0f} mJ, {saved:.0%} less than the uncompressed network"),
+            ("median round trip of the last frames", microseconds(trips_us[len(trips_us) // 2])),
+        ]
+    durations_ms = sorted(evolution.total_us / 1e3 for _, evolution in moment.evolutions)
     if durations_ms:
-        rows.append(
-            (
-                "evolutions that swapped the subnet",
-                f"{len(durations_ms)}, median {durations_ms[len(durations_ms) // 2]:.1f} ms, slowest {durations_ms[-1]:.1f} ms",
-            )
-        )
+        median_ms, slowest_ms = durations_ms[len(durations_ms) // 2], durations_ms[-1]
+        swaps = f"{len(durations_ms)}, median {median_ms:.1f} ms, slowest {slowest_ms:.1f} ms"
+        rows.append(("evolutions that swapped the subnet", swaps))
     rows.append(("subnets that answered", str(len(tally.subnets))))
+    table = Table(title="A day in the field", show_header=False, title_style="bold green")
     for name, value in rows:
         table.add_row(name, value)
     return table

@@ -1,0 +1,1 @@
+"""The onnxruntime engine; nothing else imports onnxruntime."""

@@ -79,14 +79,16 @@ def _conv_node(conv: Conv, dimensions: int, index: int, source: str) -> bytes:
 @lru_cache(maxsize=256)
 def _frame(source: str, input_shape: tuple[int, ...], outputs: int) -> bytes:
     """What stands around the convolutions: pool, classifier, input and output."""
-    return b"".join([
-        _message(1, _node("GlobalAveragePool", [source], "pooled")),
-        _message(1, _node("Flatten", ["pooled"], "features")),
-        _message(1, _node("Gemm", ["features", "head.w", "head.b"], OUTPUT, [_int_attribute("transB", 1)])),
-        _text(2, "subnet"),
-        _message(11, _value_info(INPUT, ("n", *input_shape))),
-        _message(12, _value_info(OUTPUT, ("n", outputs))),
-    ])
+    return b"".join(
+        [
+            _message(1, _node("GlobalAveragePool", [source], "pooled")),
+            _message(1, _node("Flatten", ["pooled"], "features")),
+            _message(1, _node("Gemm", ["features", "head.w", "head.b"], OUTPUT, [_int_attribute("transB", 1)])),
+            _text(2, "subnet"),
+            _message(11, _value_info(INPUT, ("n", *input_shape))),
+            _message(12, _value_info(OUTPUT, ("n", outputs))),
+        ]
+    )
 
 
 def _append_tensor(parts: list[bytes | memoryview], name: str, array: npt.NDArray[np.float32]) -> None:
@@ -131,7 +133,7 @@ def _string_attribute(name: str, value: str) -> bytes:
 
 def _varint(value: int) -> bytes:
     encoded = bytearray()
-    while value > 0x7F:
+    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     encoded.append(value)
@@ -150,9 +152,11 @@ def _text(field: int, value: str) -> bytes:
     return _message(field, value.encode())
 
 
-_PREAMBLE = b"".join([
-    _number(1, IR_VERSION),
-    _text(2, "adaspring"),
-    _message(8, _number(2, OPSET)),
-    _message(8, _text(1, MICROSOFT) + _number(2, 1)),
-])
+_PREAMBLE = b"".join(
+    [
+        _number(1, IR_VERSION),
+        _text(2, "adaspring"),
+        _message(8, _number(2, OPSET)),
+        _message(8, _text(1, MICROSOFT) + _number(2, 1)),
+    ]
+)

@@ -1,0 +1,1 @@
+"""The torch engine; nothing else but the workbench imports torch."""
