@@ -12,6 +12,7 @@ from adaspring import __version__
 from adaspring.cli.demo.command import add_demo
 from adaspring.cli.profile_command import add_profile
 from adaspring.errors import AdaSpringError
+from adaspring.simulate import fit_scenario
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -42,12 +43,21 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(command=_train)
     add_profile(subcommands)
     add_demo(subcommands)
+
+    fit = subcommands.add_parser("fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them")
+    fit.add_argument("traces", type=Path, help="context_traces.npz")
+    fit.set_defaults(command=_fit_scenario)
     return parser
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
+
+
+def _fit_scenario(options: argparse.Namespace) -> int:
+    fit_scenario(options.traces)
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:

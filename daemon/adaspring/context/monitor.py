@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -147,8 +147,8 @@ class _Watch:
         self._sensor.discover()
         self._scanned_s = now_s
 
-    def _lost(self, readings: Mapping[str, Reading]) -> Sequence[str]:
-        return [name for name, reading in readings.items() if reading.value is None and self._was_there(name)]
+    def _lost(self, readings: Mapping[str, Reading]) -> bool:
+        return any(reading.value is None and self._was_there(name) for name, reading in readings.items())
 
     def _was_there(self, name: str) -> bool:
         return name in self._readings and self._readings[name].value is not None

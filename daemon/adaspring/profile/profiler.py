@@ -206,7 +206,7 @@ def _resume(partial: Path | None, order: Genome) -> Timings:
     if partial is None:
         return empty
     try:
-        with np.load(partial, allow_pickle=False) as arrays:
+        with partial.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             timings = Timings(arrays["genomes"], arrays["low_us"], arrays["tail_us"])
     except (OSError, KeyError, ValueError, EOFError, BadZipFile):
         return empty

@@ -42,7 +42,8 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
         TableError: If the file is damaged, of another version or does not fit the space.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here: numpy leaves the file of a torn archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             facts = msgspec.json.decode(arrays["facts"].tobytes(), type=TableFacts)
             tables = DeviceTables(
                 facts=facts,

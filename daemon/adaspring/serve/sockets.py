@@ -7,14 +7,16 @@ from typing import cast
 
 import zmq
 
-# Plain integers: combining zmq's enum flags frame by frame costs more than sending.
+# Plain integers: computing with zmq's enums costs more than sending a frame.
+_EVENTS = int(zmq.EVENTS)
+_READABLE = int(zmq.POLLIN)
 _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:
     """Whether a message waits; half the price of a receive that fails."""
-    return bool(cast("int", socket.get(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(cast("int", socket.get(_EVENTS)) & _READABLE)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes]:

@@ -67,17 +67,29 @@ class AugmentSection(_Section):
     noise: float = 0.0
 
 
+class PhaseSection(_Section):
+    """One phase of the training: passes over the training rows, and the peak of the cosine."""
+
+    epochs: int
+    learning_rate: float
+
+
 class TrainingSection(_Section):
-    """The ensemble training.
+    """The ensemble training (see `train`).
 
     Attributes:
         seed: Seed of everything random.
-        epochs: Passes over the training rows.
-        batch: Rows of one step.
-        learning_rate: Peak of the cosine.
-        weight_decay: Of AdamW, on weights of two and more axes.
-        label_smoothing: Share of probability spread over all classes.
+        ensemble: The phase in which every subnet normalises with its own batch.
+        settle: The phase behind it, in which every subnet normalises with the fitted
+            statistics, as an assembled one does.
+        batch: Rows of one step of the full network.
         random_subnets: Subnets drawn in each step beside the full and the smallest.
+        subnet_rows: Rows of the batch that each of them sees.
+        feature_weight: Weight of the distance between the features of a subnet and those
+            of the full network, slot by slot, beside the distance of the answers.
+        identity: Share of the identity in the initial weights of slots of stride 1.
+        weight_decay: Of AdamW, on convolutions and the classifier.
+        label_smoothing: Share of probability spread over all classes.
         average: Decay of the running average of the weights that is validated and kept.
         validate_every: Epochs between two validations.
         validate_subnets: Random subnets validated beside the full and the smallest.
@@ -85,12 +97,15 @@ class TrainingSection(_Section):
     """
 
     seed: int
-    epochs: int
+    ensemble: PhaseSection
+    settle: PhaseSection
     batch: int
-    learning_rate: float
+    random_subnets: int
+    subnet_rows: int
+    feature_weight: float
+    identity: float
     weight_decay: float
     label_smoothing: float
-    random_subnets: int
     average: float
     validate_every: int
     validate_subnets: int

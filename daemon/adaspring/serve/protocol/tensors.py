@@ -102,9 +102,10 @@ def encode_tensor(name: str, array: npt.NDArray[Any]) -> tuple[TensorHeader, byt
     Raises:
         ProtocolError: If its type has no name in the protocol.
     """
-    little_endian = array.dtype.newbyteorder("<")
-    datatype = _NAMES.get(little_endian)
+    if array.dtype not in _NAMES:
+        array = array.astype(array.dtype.newbyteorder("<"))
+    datatype = _NAMES.get(array.dtype)
     if datatype is None:
         raise refusal("datatype", f"an array of {array.dtype} cannot be sent; convert it to one of {_EXPECTED}")
-    frame = array.astype(little_endian, copy=False).tobytes()
+    frame = array.tobytes()
     return TensorHeader(name, datatype, array.shape, TensorParameters(len(frame))), frame

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaspring.context.model import Context
+from adaspring.decide import Policy, Reference, budgets, check_policy, latency_budget_us
+from adaspring.errors import ConfigError
+
+REFERENCE = Reference(accuracy_percent=94.0, accuracy_span_points=10.0, energy_mj=8.0)
+
+
+def given_context(**quantities: object) -> Context:
+    """A context of which only some quantities are known."""
+    return Context(at_s=0.0, **quantities)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("quantities", "expected", "reason"),
+    [
+        ({"battery_percent": 100.0}, 0.3, "100 % of the battery left"),
+        ({"battery_percent": 55.0}, 0.45, "55 % of the battery left"),
+        ({"battery_percent": 0.0}, 1.0, "0 % of the battery left"),
+        ({"battery_percent": 10.0, "external_power": True}, 0.3, "external power"),
+        ({}, 0.65, "charge is unknown"),
+        ({"reasons": {"battery_percent": "no battery here"}}, 0.65, "no battery here"),
+        ({"battery_percent": 100.0, "temperature_c": 75.0}, 0.65, "75 °C is hot"),
+        ({"external_power": True, "temperature_c": 70.0}, 0.3, "70 °C is hot"),
+        ({"battery_percent": 100.0, "temperature_c": 85.0}, 1.0, "85 °C is critical"),
+        ({"battery_percent": 100.0, "throttled": True}, 1.0, "throttled"),
+    ],
+)
+def test_energy_gains_importance_as_the_battery_drains_and_the_device_heats_up(
+    quantities: dict[str, object], expected: float, reason: str
+) -> None:
+    """The paper's two importances, with what an empty battery, a supply and heat do to them."""
+    allowed = budgets(Policy(), given_context(**quantities), REFERENCE)
+    assert allowed.lambda_energy == pytest.approx(expected)
+    assert allowed.lambda_accuracy == pytest.approx(1 - expected)
+    assert reason in allowed.reasons["importance"]
+
+
+def test_the_accuracy_floor_is_the_higher_of_loss_and_least() -> None:
+    """The floor follows the full network unless the policy names a higher one; an emergency lowers the first."""
+    cool, hot = given_context(), given_context(throttled=True)
+    assert budgets(Policy(), cool, REFERENCE).accuracy_percent == 89.0
+    assert budgets(Policy(), hot, REFERENCE).accuracy_percent == 79.0
+    named = Policy(least_accuracy_percent=92.0)
+    assert budgets(named, cool, REFERENCE).accuracy_percent == 92.0
+    assert budgets(named, hot, REFERENCE).accuracy_percent == 92.0
+    assert "policy names it" in budgets(named, hot, REFERENCE).reasons["accuracy"]
+
+
+def test_a_floor_above_the_full_network_is_refused() -> None:
+    """No subnet can be better than the bundle: the message gives both figures."""
+    with pytest.raises(ConfigError, match=r"least_accuracy_percent is 97, but even the full network .* 94.0 %"):
+        check_policy(Policy(least_accuracy_percent=97.0), REFERENCE)
+    check_policy(Policy(least_accuracy_percent=94.0), REFERENCE)
+
+
+@given(
+    st.floats(0.1, 1e3), st.floats(0.05, 0.95), st.one_of(st.none(), st.floats(0.0, 1e5)), st.sampled_from([40.0, 75.0])
+)
+def test_latency_leaves_room_for_waiting(
+    latency_ms: float, utilisation: float, rate_hz: float | None, temperature_c: float
+) -> None:
+    """Compute at the budget plus its expected wait meets the policy, and the engine has rest."""
+    policy = Policy(latency_p95_ms=latency_ms, max_utilisation=utilisation)
+    allowed, reason = latency_budget_us(policy, given_context(event_rate_hz=rate_hz, temperature_c=temperature_c))
+    service = allowed * 1e-6
+    target = latency_ms * 1e-3 * (0.8 if temperature_c > 70 else 1.0)
+    load = (rate_hz or 0.0) * service
+    assert load <= utilisation * (1 + 1e-9)
+    wait = load * service / (2 * (1 - load))
+    assert service + wait <= target * (1 + 1e-9)
+    # Nothing is given away: one of the two limits binds.
+    assert load == pytest.approx(utilisation) or service + wait == pytest.approx(target)
+    assert reason.startswith(f"{allowed / 1e3:.3g} ms: ")
+    assert ("unknown" in reason) == (rate_hz is None)
+
+
+@pytest.mark.parametrize(
+    ("quantities", "expected", "reason"),
+    [
+        ({"memory_available_mib": 400.0}, 100.0, "25 % of 400 MiB"),
+        ({"memory_available_mib": 400.0, "memory_pressure_percent": 30.0}, 50.0, "halved"),
+        ({"memory_available_mib": 400.0, "memory_pressure_percent": 5.0}, 100.0, "25 % of 400 MiB"),
+        ({}, None, "unknown"),
+        ({"reasons": {"memory_available_mib": "no /proc/meminfo"}}, None, "no /proc/meminfo"),
+    ],
+)
+def test_memory_is_a_share_of_what_is_available(
+    quantities: dict[str, object], expected: float | None, reason: str
+) -> None:
+    """A subnet may take a share of the available memory, half of it under pressure."""
+    allowed = budgets(Policy(), given_context(**quantities), REFERENCE)
+    assert expected == allowed.memory_mib
+    assert reason in allowed.reasons["memory"]
+
+
+@pytest.mark.parametrize(
+    ("quantities", "expected", "reason"),
+    [
+        ({"battery_percent": 19.0}, 4.0, "only 19 % of the battery is left"),
+        ({"battery_percent": 20.0}, None, "20 % of the battery left"),
+        ({"battery_percent": 19.0, "external_power": True}, None, "external power"),
+        ({}, None, "unknown"),
+    ],
+)
+def test_energy_is_capped_when_the_battery_is_low(
+    quantities: dict[str, object], expected: float | None, reason: str
+) -> None:
+    """Below a charge, a frame may take only a share of the full network's energy."""
+    allowed = budgets(Policy(), given_context(**quantities), REFERENCE)
+    assert expected == allowed.energy_mj
+    assert reason in allowed.reasons["energy"]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from adaspring.context.model import Context
+from adaspring.decide import Policy, TriggerPolicy, thermal_state
+from adaspring.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"latency_p95_ms": 0.0}, "latency_p95_ms must be positive"),
+        ({"search_deadline_ms": -1.0}, "search_deadline_ms must be positive"),
+        ({"memory_share_percent": 120.0}, "memory_share_percent must lie above 0 and up to 100"),
+        ({"low_battery_percent": -5.0}, "low_battery_percent must lie between 0 and 100"),
+        ({"least_accuracy_percent": 101.0}, "least_accuracy_percent must lie between 0 and 100"),
+        ({"lambda_energy_min": 1.5}, "lambda_energy_min must lie between 0 and 1"),
+        ({"lambda_energy_min": float("nan")}, "lambda_energy_min must lie between 0 and 1"),
+        ({"switching_cost": -0.1}, "switching_cost must not be negative"),
+        ({"max_utilisation": 1.0}, "max_utilisation must lie between 0 and 1"),
+        ({"lambda_energy_min": 0.8}, "unknown is never better than full"),
+        ({"max_accuracy_loss_points": 20.0}, "an emergency allows more loss, never less"),
+        ({"hot_temperature_c": 90.0}, r"critical_temperature_c \(80\) must be above hot_temperature_c \(90\)"),
+        ({"relaxation_order": ("energy", "latency", "memory")}, "relaxation_order must name each of"),
+        ({"relaxation_order": ("energy", "energy", "latency", "memory")}, "relaxation_order must name each of"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused(keys: dict[str, object], message: str) -> None:
+    """A policy that cannot be meant is refused with the key and what it must be."""
+    with pytest.raises(ConfigError, match=message):
+        Policy(**keys)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", TriggerPolicy.__struct_fields__)
+def test_times_and_steps_of_the_trigger_are_positive(key: str) -> None:
+    """A trigger without a band or a dwell would never rest."""
+    with pytest.raises(ConfigError, match=f"policy.trigger.{key} must be positive"):
+        TriggerPolicy(**{key: 0.0})
+
+
+def test_a_policy_comes_from_plain_data() -> None:
+    """A table of a configuration file becomes a policy; what is not given keeps its default."""
+    policy = msgspec.convert({"latency_p95_ms": 5.0, "trigger": {"min_dwell_s": 1.0}}, Policy)
+    assert policy == Policy(latency_p95_ms=5.0, trigger=TriggerPolicy(min_dwell_s=1.0))
+
+
+@pytest.mark.parametrize(
+    ("temperature_c", "throttled", "expected"),
+    [
+        (None, None, "cool"),
+        (69.9, False, "cool"),
+        (70.0, False, "hot"),
+        (80.0, None, "critical"),
+        (40.0, True, "critical"),
+        (None, True, "critical"),
+    ],
+)
+def test_thermal_states(temperature_c: float | None, throttled: bool | None, expected: str) -> None:
+    """Limits belong to the hotter side; throttling is critical at any temperature; unknown is cool."""
+    context = Context(at_s=0.0, temperature_c=temperature_c, throttled=throttled)
+    assert expected == thermal_state(Policy(), context)

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adaspring.decide.dual import ascend
+from adaspring.decide.evolve import evolve, swap_pairs
+from adaspring.decide.problem import MEMORY, QUANTITIES, Problem
+from adaspring.decide.quest import Quest
+from adaspring.decide.search import Deadline, Found, Search
+from adaspring.space import Genome, SearchSpace
+from adaspring.tables import SlotTable
+
+ORDERS = st.sampled_from(list(permutations(QUANTITIES)))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+class Instance:
+    """Random tables over a space, and what every one of its subnets uses by them."""
+
+    def __init__(self, space: SearchSpace, seed: int, *, activations: bool = True) -> None:
+        rng = np.random.default_rng(seed)
+        shape = (len(space.spec.precisions), *space.legal.shape)
+
+        def table(low: float) -> SlotTable:
+            values = rng.uniform(low, 1.0, shape)
+            values[:, ~space.legal] = np.inf
+            return SlotTable(values, rng.random((shape[0], shape[2])))
+
+        # Accuracy may be lost or won; the scale of each quantity is its own.
+        scales = (10.0, 300.0, 2.0, 1.5)
+        tables = {name: table(-0.3 if name == "accuracy" else 0.0) for name in QUANTITIES}
+        tables = {name: made.scaled(scale) for (name, made), scale in zip(tables.items(), scales, strict=True)}
+        peak = table(0.0) if activations else SlotTable(np.zeros(shape), np.zeros((shape[0], shape[2])))
+        peak = SlotTable(peak.values, np.zeros_like(peak.head))
+        self.problem = Problem(space, tables, peak)
+        limits = [*space.choice_counts.tolist(), shape[0]]
+        self.genomes: Genome = np.array(list(product(*(range(limit) for limit in limits))), dtype=np.int16)
+        self.use = np.stack([tables[name].evaluate(space, self.genomes) for name in QUANTITIES], axis=1)
+        widths = space.running_widths(self.genomes)
+        entries = peak.values[
+            self.genomes[:, -1:], np.arange(space.slot_count), widths[:, :-1], self.genomes[:, :-1]
+        ]
+        self.use[:, MEMORY] += entries.max(axis=1)
+        self.additive = self.use.copy()
+        self.additive[:, MEMORY] -= entries.max(axis=1)
+        self.weights = rng.random(len(QUANTITIES)) * np.array([1.0, 0.0, 1.0, 0.0]) / np.array(scales)
+        self.rng = rng
+
+    def budgets(self, share: float) -> np.ndarray:
+        """Budgets at which about this share of subnets, for each quantity that is bound, fits."""
+        budgets = np.quantile(self.use, share, axis=0)
+        budgets[self.rng.random(len(QUANTITIES)) < 0.3] = np.inf
+        return budgets
+
+    def fits(self, budgets: np.ndarray) -> np.ndarray:
+        """Who meets budgets."""
+        return (self.use <= budgets * (1 + 1e-9)).all(axis=1)
+
+    def search(self, budgets: np.ndarray, **options: object) -> Found:
+        """Search with defaults that suit a test."""
+        defaults = {
+            "relaxation": QUANTITIES,
+            "incumbent": None,
+            "switching_cost": 0.0,
+            "seed": 0,
+            "deadline": Deadline(lambda: 0.0, 1.0),
+        }
+        search = Search(self.problem, self.problem.trellis.space.full()[None])
+        return search.run(self.weights, budgets, **{**defaults, **options})  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.floats(0.05, 1.0))
+def test_the_best_subnet_is_found_and_proven(space: SearchSpace, seed: int, share: float) -> None:
+    """Against brute force: the optimum is found where there is one, the bound never lies above it."""
+    instance = Instance(space, seed)
+    budgets = instance.budgets(share)
+    found = instance.search(budgets)
+    fits = instance.fits(found.allowed)
+    optimum = (instance.additive @ instance.weights)[fits].min()
+    assert found.objective == pytest.approx(optimum, rel=1e-5)
+    assert found.bound <= optimum + 1e-9
+    assert found.bound == pytest.approx(optimum, rel=1e-5)
+    assert found.relaxed == () or not instance.fits(budgets).any()
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, ORDERS, st.floats(0.001, 0.1))
+def test_budgets_give_way_in_the_declared_order(
+    space: SearchSpace, seed: int, order: tuple[str, ...], share: float
+) -> None:
+    """Against brute force: each budget is exceeded by the least that those ranked above it permit."""
+    instance = Instance(space, seed, activations=False)
+    budgets = np.quantile(instance.use, share, axis=0)
+    found = instance.search(budgets, relaxation=order)
+    expected = np.full(len(QUANTITIES), np.inf)
+    for name in reversed(order):
+        index = QUANTITIES.index(name)
+        least = instance.use[instance.fits(expected), index].min()
+        expected[index] = max(budgets[index], least)
+    np.testing.assert_allclose(expected, found.allowed, rtol=1e-6)
+    assert tuple(name for name in order if expected[QUANTITIES.index(name)] > budgets[QUANTITIES.index(name)]) == (
+        found.relaxed
+    )
+    chosen = instance.genomes[instance.fits(found.allowed)]
+    assert (chosen == found.genome).all(axis=1).any()
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.floats(0.1, 1.0), st.floats(0.0, 0.2))
+def test_the_incumbent_stays_unless_another_is_better_by_the_switching_cost(
+    space: SearchSpace, seed: int, share: float, cost: float
+) -> None:
+    """The running subnet is left exactly if the best other one gains more than the switch costs."""
+    instance = Instance(space, seed)
+    budgets = instance.budgets(share)
+    fits = instance.fits(budgets)
+    if not fits.any():
+        return
+    objective = instance.additive @ instance.weights
+    row = int(instance.rng.choice(np.flatnonzero(fits)))
+    found = instance.search(budgets, incumbent=instance.genomes[row], switching_cost=cost)
+    best = objective[fits].min()
+    if objective[row] <= best + cost:
+        np.testing.assert_array_equal(instance.genomes[row], found.genome)
+        assert found.objective == pytest.approx(objective[row])
+    else:
+        assert found.objective == pytest.approx(best + cost, rel=1e-5)
+    assert found.bound <= min(objective[row], best + cost) + 1e-9
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.floats(0.01, 1.0), st.integers(0, 40))
+def test_there_is_an_answer_at_any_deadline(space: SearchSpace, seed: int, share: float, looks: int) -> None:
+    """Whenever the deadline bites, the answer meets the budgets that it states, and the bound holds."""
+    instance = Instance(space, seed)
+    ticks = iter(range(10_000))
+    found = instance.search(instance.budgets(share), deadline=Deadline(lambda: float(next(ticks)), float(looks)))
+    fits = instance.fits(found.allowed)
+    assert (instance.genomes[fits] == found.genome).all(axis=1).any()
+    assert found.bound <= (instance.additive @ instance.weights)[fits].min() + 1e-9
+    assert found.in_time == (next(ticks) <= looks)
+
+
+@settings(deadline=None, max_examples=20)
+@given(SEEDS, st.floats(0.05, 1.0))
+def test_the_same_seed_gives_the_same_answer(space: SearchSpace, seed: int, share: float) -> None:
+    """A search can be made again."""
+    instance = Instance(space, seed)
+    budgets = instance.budgets(share)
+    first, second = (instance.search(budgets, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.genome, second.genome)
+    assert (first.objective, first.bound) == (second.objective, second.bound)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.floats(0.05, 0.5), st.sampled_from([1, 3, 10]))
+def test_what_a_small_population_cannot_prove_it_does_not_claim(
+    space: SearchSpace, seed: int, share: float, population: int
+) -> None:
+    """A population cut to size keeps the bound valid, and pair swaps never make things worse."""
+    instance = Instance(space, seed)
+    budgets = instance.budgets(share)
+    fits = instance.fits(budgets)
+    weights = instance.weights * instance.problem.scale
+    known = instance.problem.of_genomes(space.full()[None])
+    quest = Quest(instance.problem, weights, budgets / instance.problem.scale, known)
+    prices = ascend(quest, lambda: False)
+    if prices is None or not fits.any():
+        return
+    optimum = (instance.additive @ instance.weights)[fits].min()
+    complete = evolve(quest, prices, population, lambda: False)
+    assert quest.bound <= optimum + 1e-9 or quest.value == pytest.approx(optimum, rel=1e-5)
+    if complete:
+        assert quest.value == pytest.approx(optimum, rel=1e-5)
+    before = quest.value
+    swap_pairs(quest, np.random.default_rng(0), lambda: False)
+    assert optimum - 1e-9 <= quest.value <= before
+    if quest.best is not None:
+        assert instance.problem.fits(instance.problem.evaluate(quest.best[None]), quest.budgets).all()
+
+
+def test_activations_that_break_the_memory_budget_are_masked(space: SearchSpace) -> None:
+    """The peak counts: a subnet whose parameters fit but whose activations do not is refused."""
+    instance = Instance(space, 5)
+    free = instance.search(np.full(4, np.inf))
+    row = int((instance.genomes == free.genome).all(axis=1).argmax())
+    budgets = np.full(4, np.inf)
+    # Room for the parameters of the free optimum, but not for all of its activations.
+    budgets[MEMORY] = (instance.additive[row, MEMORY] + instance.use[row, MEMORY]) / 2
+    found = instance.search(budgets)
+    assert found.relaxed == ()
+    optimum = (instance.additive @ instance.weights)[instance.fits(budgets)].min()
+    assert found.objective == pytest.approx(optimum, rel=1e-5)
+    assert found.objective > free.objective
