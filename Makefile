@@ -35,7 +35,7 @@ check: setup ## lint, format, types and the direction of imports
 
 bench: setup ## list the benchmarks
 	@echo "Each starts the daemon it needs and ends with one JSON object:"
-	@for file in benchmarks/[a-z]*.py; do \
+	@for file in $$(grep -l '^ *finish(' benchmarks/*.py); do \
 		name=$${file#benchmarks/}; \
 		printf '  %s -m benchmarks.%-12s %s\n' "$(BIN)/python" "$${name%.py}" "$$(sed -n '1s/^"""//;1s/"""$$//;1p' "$$file")"; \
 	done

@@ -47,17 +47,16 @@ def test_a_policy_comes_from_plain_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("temperature_c", "throttled", "expected"),
+    ("quantities", "expected"),
     [
-        (None, None, "cool"),
-        (69.9, False, "cool"),
-        (70.0, False, "hot"),
-        (80.0, None, "critical"),
-        (40.0, True, "critical"),
-        (None, True, "critical"),
+        ({}, "cool"),
+        ({"temperature_c": 69.9, "throttled": False}, "cool"),
+        ({"temperature_c": 70.0, "throttled": False}, "hot"),
+        ({"temperature_c": 80.0}, "critical"),
+        ({"temperature_c": 40.0, "throttled": True}, "critical"),
+        ({"throttled": True}, "critical"),
     ],
 )
-def test_thermal_states(temperature_c: float | None, throttled: bool | None, expected: str) -> None:
+def test_thermal_states(quantities: dict[str, float | bool], expected: str) -> None:
     """Limits belong to the hotter side; throttling is critical at any temperature; unknown is cool."""
-    context = Context(at_s=0.0, temperature_c=temperature_c, throttled=throttled)
-    assert expected == thermal_state(Policy(), context)
+    assert expected == thermal_state(Policy(), Context(at_s=0.0, **quantities))  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ class Instance:
     """Random tables over a space, and what every one of its subnets uses by them."""
 
     def __init__(self, space: SearchSpace, seed: int, *, activations: bool = True) -> None:
+        """Draw tables, with activation memory or without."""
         rng = np.random.default_rng(seed)
         shape = (len(space.spec.precisions), *space.legal.shape)
 
@@ -42,9 +43,7 @@ class Instance:
         self.genomes: Genome = np.array(list(product(*(range(limit) for limit in limits))), dtype=np.int16)
         self.use = np.stack([tables[name].evaluate(space, self.genomes) for name in QUANTITIES], axis=1)
         widths = space.running_widths(self.genomes)
-        entries = peak.values[
-            self.genomes[:, -1:], np.arange(space.slot_count), widths[:, :-1], self.genomes[:, :-1]
-        ]
+        entries = peak.values[self.genomes[:, -1:], np.arange(space.slot_count), widths[:, :-1], self.genomes[:, :-1]]
         self.use[:, MEMORY] += entries.max(axis=1)
         self.additive = self.use.copy()
         self.additive[:, MEMORY] -= entries.max(axis=1)
@@ -59,7 +58,8 @@ class Instance:
 
     def fits(self, budgets: np.ndarray) -> np.ndarray:
         """Who meets budgets."""
-        return (self.use <= budgets * (1 + 1e-9)).all(axis=1)
+        fits: np.ndarray = np.all(self.use <= budgets * (1 + 1e-9), axis=1)
+        return fits
 
     def search(self, budgets: np.ndarray, **options: object) -> Found:
         """Search with defaults that suit a test."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -38,7 +39,7 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="module")
-def tables(space: SearchSpace, make_table) -> tuple[SlotTable, ...]:
+def tables(space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]) -> tuple[SlotTable, ...]:
     """Accuracy, latency, energy and parameters that have nothing to do with each other."""
     accuracy = make_table(space, 0)
     return (SlotTable(-accuracy.values, 95 - accuracy.head), *(make_table(space, seed) for seed in (1, 2, 3)))
@@ -80,7 +81,7 @@ def test_the_same_seed_gives_the_same_atlas(space: SearchSpace, tables: tuple[Sl
     np.testing.assert_array_equal(first.genomes, second.genomes)
 
 
-def test_a_space_of_one_subnet_has_an_atlas_of_one(make_table) -> None:
+def test_a_space_of_one_subnet_has_an_atlas_of_one(make_table: Callable[[SearchSpace, int], SlotTable]) -> None:
     """Where there is nothing to choose, the atlas holds that."""
     space = SearchSpace(SpaceSpec(input_channels=4, input_size=(8,), outputs=2, slots=(SlotSpec(width=16),)))
     atlas = build_atlas(space, *(make_table(space, seed) for seed in range(4)))

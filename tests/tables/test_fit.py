@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
@@ -15,7 +17,9 @@ def space(small_spec: SpaceSpec) -> SearchSpace:
     return SearchSpace(small_spec)
 
 
-def test_an_additive_quantity_is_learned(space: SearchSpace, make_table) -> None:
+def test_an_additive_quantity_is_learned(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """From enough subnets an additive quantity is predicted well on others, far better than by its prior."""
     truth = make_table(space, 0).scaled(100)
     prior = SlotTable.of_macs(space, analytic_tables(space))
@@ -29,7 +33,7 @@ def test_an_additive_quantity_is_learned(space: SearchSpace, make_table) -> None
     assert fit.kendall_tau > 0.95
 
 
-def test_noise_is_stated(space: SearchSpace, make_table) -> None:
+def test_noise_is_stated(space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]) -> None:
     """The cross-validated error is about the noise of the measurements, not below it."""
     truth = make_table(space, 0)
     rng = np.random.default_rng(2)
@@ -40,7 +44,9 @@ def test_noise_is_stated(space: SearchSpace, make_table) -> None:
     assert noise * 0.9 < fit.mean_absolute_error < noise * 1.3
 
 
-def test_a_good_prior_needs_little_evidence(space: SearchSpace, make_table) -> None:
+def test_a_good_prior_needs_little_evidence(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """Where the prior is right up to a factor and a constant, a few subnets do."""
     prior = make_table(space, 3)
     genomes = space.random(np.random.default_rng(3), 20)
@@ -52,7 +58,7 @@ def test_a_good_prior_needs_little_evidence(space: SearchSpace, make_table) -> N
 
 @pytest.mark.parametrize(("count", "bad"), [(9, None), (40, np.nan), (40, np.inf)])
 def test_too_little_or_broken_evidence_is_refused(
-    space: SearchSpace, make_table, count: int, bad: float | None
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable], count: int, bad: float | None
 ) -> None:
     """Too few observations, or one that is no number, are refused."""
     prior = make_table(space, 5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,9 @@ def space(small_spec: SpaceSpec) -> SearchSpace:
     return SearchSpace(small_spec)
 
 
-def test_a_subnet_is_the_sum_of_its_entries(space: SearchSpace, make_table) -> None:
+def test_a_subnet_is_the_sum_of_its_entries(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """The value of a subnet is its entries along the slots plus that of the head."""
     table = make_table(space, 0)
     for genome in space.random(np.random.default_rng(0), 10):
@@ -25,19 +29,23 @@ def test_a_subnet_is_the_sum_of_its_entries(space: SearchSpace, make_table) -> N
         assert expected == pytest.approx(table.evaluate(space, genome[None])[0])
 
 
-def test_a_scaled_table_scales_every_subnet(space: SearchSpace, make_table) -> None:
+def test_a_scaled_table_scales_every_subnet(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """A factor on a table is a factor on each subnet."""
     table = make_table(space, 1)
     genomes = space.random(np.random.default_rng(0), 10)
     np.testing.assert_allclose(3 * table.evaluate(space, genomes), table.scaled(3).evaluate(space, genomes))
 
 
-def test_a_good_table_passes(space: SearchSpace, make_table) -> None:
+def test_a_good_table_passes(space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]) -> None:
     """A table that fits its space is not refused."""
     make_table(space, 2).check(space, "latency")
 
 
-def test_a_table_of_another_space_is_refused(space: SearchSpace, make_table) -> None:
+def test_a_table_of_another_space_is_refused(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """A table of another shape is refused with both shapes."""
     table = make_table(space, 3)
     with pytest.raises(TableError, match=r"table latency: shapes .* do not fit the space"):
@@ -45,7 +53,9 @@ def test_a_table_of_another_space_is_refused(space: SearchSpace, make_table) -> 
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_an_entry_that_is_no_number_is_refused(space: SearchSpace, make_table, bad: float) -> None:
+def test_an_entry_that_is_no_number_is_refused(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable], bad: float
+) -> None:
     """A legal entry that is not finite is refused by its place."""
     table = make_table(space, 4)
     slot, width, choice = np.argwhere(space.legal)[-1]
@@ -54,7 +64,9 @@ def test_an_entry_that_is_no_number_is_refused(space: SearchSpace, make_table, b
         table.check(space, "energy")
 
 
-def test_a_head_that_is_no_number_is_refused(space: SearchSpace, make_table) -> None:
+def test_a_head_that_is_no_number_is_refused(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """A head entry that a subnet can reach must be finite."""
     table = make_table(space, 5)
     table.head[0, space.final_widths[0]] = np.nan
@@ -62,7 +74,9 @@ def test_a_head_that_is_no_number_is_refused(space: SearchSpace, make_table) -> 
         table.check(space, "energy")
 
 
-def test_a_negative_subnet_is_refused_where_it_cannot_be(space: SearchSpace, make_table) -> None:
+def test_a_negative_subnet_is_refused_where_it_cannot_be(
+    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
     """A cost below zero is refused; a quantity that may be negative is not."""
     table = make_table(space, 6).scaled(-1)
     with pytest.raises(TableError, match="comes out negative"):

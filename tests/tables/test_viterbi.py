@@ -8,25 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaspring.space import Genome, SearchSpace, SlotSpec, SpaceSpec
+from adaspring.space.spec import Precision
 from adaspring.tables import SlotTable, Trellis
 
 
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """Spaces small enough to look at every subnet, with skips in a row and one or two precisions."""
-    slots = []
-    for index in range(draw(st.integers(1, 4))):
-        slots.append(
-            SlotSpec(
-                width=draw(st.sampled_from([16, 32])),
-                operators=draw(st.sampled_from([("conv",), ("conv", "dwsep")])),
-                ratios=draw(st.sampled_from([(1.0,), (1.0, 0.5)])),
-                skippable=index > 0 and draw(st.booleans()),
-            )
+    slots = tuple(
+        SlotSpec(
+            width=draw(st.sampled_from([16, 32])),
+            operators=draw(st.sampled_from([("conv",), ("conv", "dwsep")])),
+            ratios=draw(st.sampled_from([(1.0,), (1.0, 0.5)])),
+            skippable=index > 0 and draw(st.booleans()),
         )
-    precisions = draw(st.sampled_from([("float32",), ("float32", "int8"), ("int8", "float32")]))
+        for index in range(draw(st.integers(1, 4)))
+    )
+    precisions: list[tuple[Precision, ...]] = [("float32",), ("float32", "int8"), ("int8", "float32")]
     return SearchSpace(
-        SpaceSpec(input_channels=8, input_size=(16,), outputs=3, slots=tuple(slots), precisions=precisions)
+        SpaceSpec(
+            input_channels=8, input_size=(16,), outputs=3, slots=slots, precisions=draw(st.sampled_from(precisions))
+        )
     )
 
 

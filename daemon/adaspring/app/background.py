@@ -9,6 +9,9 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
+#: How long a run that was told to end may take, in seconds: a daemon that stops has two.
+STOP_S = 0.5
+
 
 class BackgroundProfiler:
     """Runs ``adaspring profile`` beside the daemon and tells when it is done.
@@ -18,7 +21,15 @@ class BackgroundProfiler:
     """
 
     def __init__(self, bundle: Path, state: Path, device: str, engine: str, threads: int) -> None:
-        """Describe the run; `start` begins it."""
+        """Describe the run; `start` begins it.
+
+        Args:
+            bundle: Folder of the bundle.
+            state: State folder, where the tables go.
+            device: Name or path of the device profile.
+            engine: Engine, as configured.
+            threads: Threads of one frame.
+        """
         self._command = [
             sys.executable,
             "-m",
@@ -60,8 +71,13 @@ class BackgroundProfiler:
         return code == 0
 
     def stop(self) -> None:
-        """End it; it goes on from its checkpoint next time."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(timeout=5)
-            self._process = None
+        """End it, if it runs; it goes on from its checkpoint next time."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,10 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+#: Longest time between two looks at the sensors, in seconds: a context of more than a minute ago is none.
+MOST_INTERVAL_S = 60.0
 
 
 class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +69,7 @@ class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The context monitor.
 
     Attributes:
-        interval_s: Time between two looks at the sensors, in seconds.
+        interval_s: Time between two looks at the sensors, in seconds; at most a minute.
         sysroot: Root of the tree in which sensors are read; another than ``/`` replays a board.
     """
 
@@ -90,7 +95,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         bundle: Folder of the bundle, or the name of one that ships with AdaSpring.
-        seed: Seed of the search.
+        seed: Seed of the search, not negative.
         paths: Where files lie.
         serve: The inference socket.
         engine: What runs the subnets.
@@ -133,15 +138,12 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     Raises:
         ConfigError: As `load_config`.
     """
-    unknown = _unknown_keys(data, Config)
-    if unknown:
-        raise ConfigError(f"{where}: " + "; ".join(unknown))
+    _refuse(where, _unknown_keys(data, Config) + _infinite_keys(data))
     try:
         config = msgspec.convert(data, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
-    for message in _violations(config):
-        raise ConfigError(f"{where}: {message}")
+    _refuse(where, _violations(config))
     return config
 
 
@@ -172,9 +174,17 @@ def _folder(given: str, systemd: str, of_root: str, of_user: str, *, key: str, d
     return Path(base) / "adaspring"
 
 
+def _refuse(where: str, messages: list[str]) -> None:
+    if messages:
+        raise ConfigError(f"{where}: " + "; ".join(messages))
+
+
 def _violations(config: Config) -> list[str]:
     checks = {
-        "monitor.interval_s must be positive": config.monitor.interval_s > 0,
+        "seed must not be negative": config.seed >= 0,
+        f"monitor.interval_s must lie above 0 and up to {MOST_INTERVAL_S:g}": (
+            0 < config.monitor.interval_s <= MOST_INTERVAL_S
+        ),
         "serve.queue_size must be at least 1": config.serve.queue_size >= 1,
         "engine.threads must be at least 1": config.engine.threads >= 1,
         "engine.cache_subnets must not be negative": config.engine.cache_subnets >= 0,
@@ -197,6 +207,17 @@ def _unknown_keys(data: dict[str, Any], kind: type[msgspec.Struct], prefix: str 
             messages.append(f"unknown key {prefix}{key}: {hint}")
         elif isinstance(value, dict) and _is_struct(hints[key]):
             messages += _unknown_keys(value, hints[key], f"{prefix}{key}.")
+    return messages
+
+
+def _infinite_keys(data: dict[str, Any], prefix: str = "") -> list[str]:
+    """TOML has inf and nan; no key of ours has a meaning for them."""
+    messages: list[str] = []
+    for key, value in data.items():
+        if isinstance(value, dict):
+            messages += _infinite_keys(value, f"{prefix}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            messages.append(f"{prefix}{key} must be a finite number; it is {value}")
     return messages
 
 

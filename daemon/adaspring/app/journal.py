@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 
 
 def configure_logging(environment: Mapping[str, str] = os.environ, level: int = logging.INFO) -> None:
@@ -18,7 +17,7 @@ def configure_logging(environment: Mapping[str, str] = os.environ, level: int = 
 
 def _journal_handler(environment: Mapping[str, str]) -> logging.Handler | None:
     # systemd sets JOURNAL_STREAM where standard error goes to the journal.
-    if not environment.get("JOURNAL_STREAM") or find_spec("systemd") is None:
+    if not environment.get("JOURNAL_STREAM"):
         return None
     try:
         handler: logging.Handler = import_module("systemd.journal").JournalHandler(SYSLOG_IDENTIFIER="adaspringd")

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 
+#: Sends one line; raises OSError where the manager does not take it.
 Send = Callable[[str], None]
+
+#: How long a manager that is busy is waited for, in seconds.
+SEND_TIMEOUT_S = 0.5
 
 
 class Notifier:
     """Sends state changes to the service manager; does nothing where there is none.
 
     Attributes:
-        watchdog_s: How often the manager wants to hear of progress, in seconds; None if it does not.
+        watchdog_s: The manager ends us when it hears nothing for so long, in seconds; None if it does not watch.
     """
 
     def __init__(self, send: Send | None, watchdog_s: float | None) -> None:
@@ -45,8 +49,9 @@ class Notifier:
         self._tell(f"STATUS={text}")
 
     def watchdog(self) -> None:
-        """Both threads have made progress."""
-        self._tell("WATCHDOG=1")
+        """Both threads have made progress; told where the manager watches."""
+        if self.watchdog_s is not None:
+            self._tell("WATCHDOG=1")
 
     def stopping(self) -> None:
         """The daemon drains and ends."""
@@ -54,7 +59,9 @@ class Notifier:
 
     def _tell(self, line: str) -> None:
         if self._send is not None:
-            self._send(line)
+            # A manager that went away must not take the service with it.
+            with suppress(OSError):
+                self._send(line)
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
@@ -65,8 +72,6 @@ def _watchdog_s(environment: Mapping[str, str]) -> float | None:
 
 
 def _systemd_sender() -> Send | None:
-    if find_spec("systemd") is None:
-        return None
     try:
         notify = import_module("systemd.daemon").notify
     except ImportError:
@@ -84,10 +89,7 @@ def _plain_sender(address: str) -> Send:
 
     def send(line: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            try:
-                channel.sendto(line.encode(), target)
-            except OSError:
-                # A manager that went away must not take the service with it.
-                return
+            channel.settimeout(SEND_TIMEOUT_S)
+            channel.sendto(line.encode(), target)
 
     return send

@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     add_profile(subcommands)
     add_demo(subcommands)
 
-    fit = subcommands.add_parser("fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them")
+    fit = subcommands.add_parser(
+        "fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them"
+    )
     fit.add_argument("traces", type=Path, help="context_traces.npz")
     fit.set_defaults(command=_fit_scenario)
     return parser

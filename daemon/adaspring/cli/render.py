@@ -21,17 +21,24 @@ def bar(share: float, width: int = _BAR, colour: str = "green") -> Text:
     return Text("█" * filled, style=colour) + Text("░" * (width - filled), style="bright_black")
 
 
-def slots_table(slots: tuple[SlotView, ...]) -> Table:
-    """The active subnet, slot by slot: operator, and its width against the full one."""
+def slots_table(slots: tuple[SlotView, ...], width: int = _BAR) -> Table:
+    """The active subnet, slot by slot: operator, and its width against the full one.
+
+    Args:
+        slots: Of the subnet.
+        width: Of the bars, in characters.
+    """
     table = Table.grid(padding=(0, 1))
+    for _ in range(4):
+        table.add_column(no_wrap=True)
     for index, slot in enumerate(slots):
         if slot.operator is None:
-            table.add_row(str(index), Text("skipped", "bright_black"), Text("·" * _BAR, "bright_black"), "")
+            table.add_row(str(index), Text("skipped", "bright_black"), Text("·" * width, "bright_black"), "")
         else:
             colour = _COLOURS.get(slot.operator, "white")
             share = slot.width / slot.full_width
-            width = f"{slot.width}/{slot.full_width}"
-            table.add_row(str(index), Text(slot.operator, colour), bar(share, colour=colour), width)
+            channels = f"{slot.width}/{slot.full_width}"
+            table.add_row(str(index), Text(slot.operator, colour), bar(share, width, colour), channels)
     return table
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from adaspring.space.space import SKIP, Genome, SearchSpace
 
 #: Producers upstream that have rows of their own.
-DEPTH = 2
+DEPTH = 1
 
 
 def condition_count(space: SearchSpace, slot: int) -> int:

@@ -102,6 +102,3 @@ _ALL = (
 
 #: Operators by name.
 OPERATORS = MappingProxyType({operator.name: operator for operator in _ALL})
-
-#: Operators by the letter of the text form of a genome.
-BY_LETTER = MappingProxyType({operator.letter: operator for operator in _ALL})

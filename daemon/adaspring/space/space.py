@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.errors import GenomeError
-from adaspring.space.operators import BY_LETTER, OPERATORS
+from adaspring.space.operators import OPERATORS
 from adaspring.space.spec import CHANNEL_MULTIPLE, SlotSpec, SpaceSpec, validate
 
 #: One genome, shape ``(slots + 1,)``, or a population, shape ``(n, slots + 1)``.
@@ -239,13 +239,8 @@ class SearchSpace:
         return genome
 
     def _parse_choice(self, slot: int, part: str) -> int:
-        choices = self.choices[slot]
-        operator = BY_LETTER.get(part[:1])
-        if part == SKIP_LETTER and SKIP in choices:
-            return choices.index(SKIP)
-        if operator is not None and part[1:].isdecimal():
-            wanted = Choice(operator.name, int(part[1:]))
-            if wanted in choices:
-                return choices.index(wanted)
-        offered = " ".join(str(choice) for choice in choices)
-        raise GenomeError(f"slot {slot} does not offer {part!r}; it offers {offered}")
+        # Compared as text: int() raises an error of its own on thousands of digits.
+        offered = [str(choice) for choice in self.choices[slot]]
+        if part not in offered:
+            raise GenomeError(f"slot {slot} does not offer {part!r}; it offers {' '.join(offered)}")
+        return offered.index(part)

@@ -8,6 +8,7 @@ from time import perf_counter
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 
@@ -27,14 +28,14 @@ from adaspring.space import Genome, SearchSpace
 from adaspring.workbench.accuracy import fit_tables, measure, unmeasured
 from adaspring.workbench.augment import Augmenter, following_rows
 from adaspring.workbench.card import write_card
-from adaspring.workbench.data import Rows, channel_scale, find_data, load_labels, load_rows
+from adaspring.workbench.data import Rows, channel_scale, load_labels, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe
 from adaspring.workbench.sampling import diverse
 from adaspring.workbench.statistics import fit, record
-from adaspring.workbench.supernet import Weights
-from adaspring.workbench.train import EpochReport, TrainingData, train
+from adaspring.workbench.supernet import Weights, initial_weights
+from adaspring.workbench.train import EpochReport, TrainingData, ensemble_phase, settle_phase, train
 
 
 def build(
@@ -62,30 +63,10 @@ def build(
     validation = load_rows(data, recipe, "validation")
     scale = channel_scale(train_rows)
 
-    with steps(console, "training", recipe.training.epochs) as progress:
-
-        def tell(report: EpochReport) -> None:
-            judged = "" if report.validation_percent is None else f", validation {report.validation_percent:.2f} %"
-            progress(f"epoch {report.epoch}: loss {report.loss:.4f}{judged}")
-
-        weights = train(
-            space,
-            recipe.training,
-            _training_data(recipe, train_rows, validation, scale),
-            checkpoint=work / "checkpoint.safetensors",
-            recipe=hashlib.sha256(msgspec.json.encode((recipe.data, recipe.space, recipe.training))).hexdigest(),
-            resume=resume,
-            report=tell,
-        )
-
-    rng = np.random.default_rng(recipe.training.seed + 1)
-    genomes = _with_ends(space, diverse(space, rng, recipe.statistics.subnets))
-    x = torch.from_numpy(train_rows.thinned(recipe.statistics.rows).x * scale[:, None])
-    with steps(console, "statistics", len(genomes)) as progress:
-        observed = record(space, weights, genomes, x, progress)
-    weights = weights | fit(space, observed, recipe.statistics.ridge)
+    weights = _trained(recipe, space, train_rows, validation, scale, work=work, resume=resume, console=console)
 
     bundle = _draft(recipe, data, space, weights, scale)
+    rng = np.random.default_rng([recipe.training.seed, 2])
     genomes = _with_ends(space, diverse(space, rng, recipe.accuracy.subnets))
     with steps(console, "accuracy", len(genomes)) as progress:
         percent = measure(OnnxEngine(bundle), genomes, validation, progress)
@@ -115,7 +96,69 @@ def build(
     return evaluation
 
 
-def _training_data(recipe: Recipe, train_rows: Rows, validation: Rows, scale: np.ndarray) -> TrainingData:
+def _trained(
+    recipe: Recipe,
+    space: SearchSpace,
+    train_rows: Rows,
+    validation: Rows,
+    scale: npt.NDArray[np.float32],
+    *,
+    work: Path,
+    resume: bool,
+    console: Console,
+) -> Weights:
+    """Weights and statistics, out of both phases of the training."""
+    how = recipe.training
+    data = _training_data(recipe, train_rows, validation, scale)
+    digest = hashlib.sha256(msgspec.json.encode((recipe.data, recipe.space, how, recipe.statistics))).hexdigest()
+    first, second = work / "ensemble.safetensors", work / "settle.safetensors"
+    if not resume:
+        first.unlink(missing_ok=True)
+        second.unlink(missing_ok=True)
+
+    def ensemble() -> Weights:
+        phase = ensemble_phase(space, how, data)
+        with steps(console, "ensemble", phase.how.epochs) as tell:
+            return train(
+                space,
+                how,
+                phase,
+                data,
+                lambda: initial_weights(space, how.seed, how.identity),
+                checkpoint=first,
+                recipe=digest,
+                report=lambda epoch: tell(_line(epoch)),
+            )
+
+    def fitted() -> Weights:
+        weights = ensemble()
+        rng = np.random.default_rng([how.seed, 1])
+        genomes = _with_ends(space, diverse(space, rng, recipe.statistics.subnets))
+        x = torch.from_numpy(train_rows.thinned(recipe.statistics.rows).x * scale[:, None])
+        with steps(console, "statistics", len(genomes)) as tell:
+            observed = record(space, weights, genomes, x, tell)
+        return weights | fit(space, observed, recipe.statistics.ridge)
+
+    phase = settle_phase(space, how)
+    with steps(console, "settle", phase.how.epochs) as tell:
+        return train(
+            space,
+            how,
+            phase,
+            data,
+            fitted,
+            checkpoint=second,
+            recipe=digest,
+            report=lambda epoch: tell(_line(epoch)),
+        )
+
+
+def _line(epoch: EpochReport) -> str:
+    judged = "" if epoch.validation_percent is None else f", validation {epoch.validation_percent:.2f} %"
+    return f"epoch {epoch.epoch}: loss {epoch.loss:.4f}{judged}"
+
+
+def _training_data(recipe: Recipe, train_rows: Rows, validation: Rows, scale: npt.NDArray[np.float32]) -> TrainingData:
     factor = torch.from_numpy(scale)
     windows = Augmenter(
         x=torch.from_numpy(train_rows.x) * factor[:, None],
@@ -135,7 +178,7 @@ def _with_ends(space: SearchSpace, genomes: Genome) -> Genome:
     return np.concatenate([[space.full(), space.smallest()], genomes])
 
 
-def _draft(recipe: Recipe, data: Path, space: SearchSpace, weights: Weights, scale: np.ndarray) -> Bundle:
+def _draft(recipe: Recipe, data: Path, space: SearchSpace, weights: Weights, scale: npt.NDArray[np.float32]) -> Bundle:
     """The bundle in memory, before anything was measured."""
     manifest = Manifest(
         format=FORMAT,

@@ -7,8 +7,10 @@ engines slice it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from math import prod, sqrt
+from operator import attrgetter
 from typing import TypeAlias
 
 import torch
@@ -26,8 +28,16 @@ EPSILON = 1e-5
 Norm: TypeAlias = Callable[[Layer, Tensor, Tensor, Tensor], Tensor]
 
 
-def initial_weights(space: SearchSpace, seed: int) -> Weights:
-    """Weights before training: He-normal convolutions, neutral norms, a small head."""
+def initial_weights(space: SearchSpace, seed: int, identity: float) -> Weights:
+    """Weights before training: He-normal convolutions, neutral norms, a small head.
+
+    Args:
+        space: The search space.
+        seed: Seed of the draw.
+        identity: Share of the identity in square convolutions of slots of stride 1. What
+            such a slot puts out then starts close to what it takes in, so that the slot
+            behind it gets along with either (Zagoruyko and Komodakis, DiracNets, 2017).
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def normal(shape: tuple[int, ...], deviation: float) -> Tensor:
@@ -35,9 +45,12 @@ def initial_weights(space: SearchSpace, seed: int) -> Weights:
 
     weights: Weights = {}
     for layer in lower_all(space):
-        shape = layer.weight_shape
-        weights[f"{layer.name}.weight"] = normal(shape, sqrt(2.0 / prod(shape[1:])))
-        if layer.conv.norm:
+        conv, shape = layer.conv, layer.weight_shape
+        weight = normal(shape, sqrt(2.0 / prod(shape[1:])))
+        if conv.in_channels == conv.out_channels and space.spec.slots[layer.slot].stride == 1:
+            weight = weight * (1.0 - identity) + identity * _identity(shape, depthwise=conv.depthwise)
+        weights[f"{layer.name}.weight"] = weight
+        if conv.norm:
             weights[f"{layer.name}.gamma"] = torch.ones(shape[0])
             weights[f"{layer.name}.beta"] = torch.zeros(shape[0])
         else:
@@ -48,8 +61,18 @@ def initial_weights(space: SearchSpace, seed: int) -> Weights:
     return weights
 
 
-def forward(space: SearchSpace, weights: Weights, genome: Genome, x: Tensor, norm: Norm) -> Tensor:
-    """Logits of a subnet.
+def _identity(shape: tuple[int, ...], *, depthwise: bool) -> Tensor:
+    weight = torch.zeros(shape)
+    middle = tuple(extent // 2 for extent in shape[2:])
+    for channel in range(shape[0]):
+        weight[(channel, 0 if depthwise else channel, *middle)] = 1.0
+    return weight
+
+
+def features(
+    space: SearchSpace, weights: Weights, genome: Genome, x: Tensor, norm: Norm
+) -> Iterator[tuple[int, Tensor]]:
+    """Run a subnet up to its head, one slot at a time.
 
     Args:
         space: The search space.
@@ -58,25 +81,38 @@ def forward(space: SearchSpace, weights: Weights, genome: Genome, x: Tensor, nor
         x: Scaled input, shape ``(n, channels, *size)``.
         norm: How batch norms come by their statistics.
 
-    Returns:
-        Shape ``(n, outputs)``.
+    Yields:
+        Index and output of every slot that is not skipped.
     """
     convolve = functional.conv1d if len(space.spec.input_size) == 1 else functional.conv2d
-    for layer in lower(space, genome):
-        conv, name = layer.conv, layer.name
-        out = conv.out_channels
-        weight = weights[f"{name}.weight"][:out]
-        if not conv.depthwise:
-            weight = weight[:, : conv.in_channels]
-        bias = None if conv.norm else weights[f"{name}.bias"][:out]
-        groups = out if conv.depthwise else 1
-        x = convolve(x, weight, bias, stride=conv.stride, padding=conv.kernel // 2, groups=groups)
-        if conv.norm:
-            x = norm(layer, x, weights[f"{name}.gamma"][:out], weights[f"{name}.beta"][:out])
-        if conv.relu:
-            x = functional.relu(x)
-    pooled = x.flatten(start_dim=2).mean(dim=2)
+    for slot, layers in groupby(lower(space, genome), key=attrgetter("slot")):
+        for layer in layers:
+            conv, name = layer.conv, layer.name
+            out = conv.out_channels
+            weight = weights[f"{name}.weight"][:out]
+            if not conv.depthwise:
+                weight = weight[:, : conv.in_channels]
+            bias = None if conv.norm else weights[f"{name}.bias"][:out]
+            groups = out if conv.depthwise else 1
+            x = convolve(x, weight, bias, stride=conv.stride, padding=conv.kernel // 2, groups=groups)
+            if conv.norm:
+                x = norm(layer, x, weights[f"{name}.gamma"][:out], weights[f"{name}.beta"][:out])
+            if conv.relu:
+                x = functional.relu(x)
+        yield slot, x
+
+
+def classify(weights: Weights, feature: Tensor) -> Tensor:
+    """Logits from the output of the last slot: global average pool and linear classifier."""
+    pooled = feature.flatten(start_dim=2).mean(dim=2)
     return functional.linear(pooled, weights[f"{HEAD}.weight"][:, : pooled.shape[1]], weights[f"{HEAD}.bias"])
+
+
+def forward(space: SearchSpace, weights: Weights, genome: Genome, x: Tensor, norm: Norm) -> Tensor:
+    """Logits of a subnet, shape ``(n, outputs)``; for the arguments see `features`."""
+    for _, feature in features(space, weights, genome, x, norm):
+        x = feature
+    return classify(weights, x)
 
 
 def batch_norm(_layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:

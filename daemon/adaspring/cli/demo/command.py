@@ -89,7 +89,7 @@ class _Watcher:
             while True:
                 moment = self._look(console if live is None else None)
                 if live is not None:
-                    live.update(screen(moment), refresh=True)
+                    live.update(screen(moment, console.width), refresh=True)
                 if self._replay.finished:
                     return moment
                 time.sleep(1 / REFRESH_HZ)

@@ -18,6 +18,8 @@ from adaspring.cli.render import bar, microseconds, prediction_table, slots_tabl
 
 #: Temperatures between which the bar of temperature runs, in degrees Celsius.
 _COLD_C, _HOT_C = 30.0, 90.0
+#: From so many columns on there is room for long bars.
+_WIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,14 @@ def time_of_day(time_s: float) -> str:
     return f"{int(time_s // 3600) % 24:02d}:{int(time_s // 60) % 60:02d}"
 
 
-def screen(moment: Moment) -> RenderableType:
-    """The whole screen."""
+def screen(moment: Moment, width: int) -> RenderableType:
+    """The whole screen.
+
+    Args:
+        moment: What to show.
+        width: Of the terminal; a narrow one gets shorter bars.
+    """
+    long, short = (16, 8) if width >= _WIDE else (6, 0)
     layout = Layout()
     layout.split_column(
         Layout(_header(moment), size=3),
@@ -59,9 +67,9 @@ def screen(moment: Moment) -> RenderableType:
         Layout(_panel(_evolutions(moment), "evolutions"), minimum_size=5),
     )
     layout["middle"].split_row(
-        Layout(_panel(_context(moment), "context"), ratio=4),
-        Layout(_panel(slots_table(moment.status.slots), "active subnet"), ratio=5),
-        Layout(_panel(_frames(moment), "frames"), ratio=4),
+        Layout(_panel(_context(moment, short), "context"), size=26 + short),
+        Layout(_panel(slots_table(moment.status.slots, long), "active subnet"), size=23 + long),
+        Layout(_panel(_frames(moment), "frames")),
     )
     return layout
 
@@ -83,17 +91,19 @@ def _header(moment: Moment) -> Panel:
     return Panel(text, border_style="green")
 
 
-def _context(moment: Moment) -> Table:
+def _context(moment: Moment, width: int) -> Table:
     context = moment.status.context
     table = Table.grid(padding=(0, 1))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
 
     def row(name: str, value: float | None, unit: str, share: float = 0.0, colour: str = "") -> None:
         shown = Text("—", "bright_black") if value is None else Text(f"{value:.0f} {unit}")
-        table.add_row(name, shown, bar(share, 10, colour) if colour and value is not None else "")
+        table.add_row(name, shown, bar(share, width, colour) if colour and value is not None else "")
 
     battery = context.battery_percent
     row("battery", battery, "%", (battery or 0) / 100, "green" if (battery or 0) > 30 else "red")  # noqa: PLR2004 - percent
-    table.add_row("supply", "plugged in" if context.external_power else "battery", "")
+    table.add_row("supply", "plugged" if context.external_power else "battery", "")
     heat = context.temperature_c
     share = ((heat or 0) - _COLD_C) / (_HOT_C - _COLD_C)
     row("heat", heat, "°C", share, "green" if share < 0.6 else "red")  # noqa: PLR2004 - two thirds of the bar
@@ -103,9 +113,9 @@ def _context(moment: Moment) -> Table:
     row("events", rate, "Hz", (rate or 0) / 100, "cyan")
     budgets = moment.status.budgets
     table.add_row("")
-    table.add_row("λ energy", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, 10, "magenta"))
-    table.add_row("p95 within", microseconds(budgets.latency_p95_us), "")
-    table.add_row("accuracy", f"≥ {budgets.accuracy_percent:.1f} %", "")
+    table.add_row("λ energy", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, width, "magenta"))
+    table.add_row("p95 ≤", microseconds(budgets.latency_p95_us), "")
+    table.add_row("accuracy ≥", f"{budgets.accuracy_percent:.1f} %", "")
     return table
 
 
@@ -125,6 +135,8 @@ def _frames(moment: Moment) -> Group:
 
 def _evolutions(moment: Moment) -> Table:
     table = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
     for time_s, evolution in reversed(moment.evolutions):
         table.add_row(*evolution_cells(time_s, evolution))
     return table
