@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 import zmq
 
+from adaspring.errors import ConfigError
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, claim
 
@@ -41,11 +43,13 @@ def answer(client: RawClient) -> Any:
     return json.loads(client.socket.recv_multipart()[-1])
 
 
-def test_second_server_is_refused(server: ControlServer, endpoint: str) -> None:
-    """A bind that fails leaves neither a socket nor a descriptor open."""
-    assert server is not None
-    with pytest.raises(AlreadyRunningError):
-        claim(endpoint, mode=CONTROL_MODE)
+def test_bind_that_fails_closes_the_server(socket_folder: Path) -> None:
+    """The error surfaces where the server is made, and nothing is left open."""
+    folder = socket_folder / "gone"
+    with zmq.Context() as context, claim(f"ipc://{folder}/control.sock", mode=CONTROL_MODE) as claimed:
+        shutil.rmtree(folder)
+        with pytest.raises(ConfigError, match="cannot bind"):
+            ControlServer(context, claimed)
 
 
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])

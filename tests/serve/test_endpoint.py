@@ -157,7 +157,7 @@ def test_lock_file_removed_by_a_daemon_that_ended_is_not_trusted(
     """Between opening the file and locking it the former holder may have removed it: then the lock is tried anew."""
     lock_path = socket_folder / "infer.sock.lock"
     flock = fcntl.flock
-    removed = []
+    removed: list[int] = []
 
     def flock_late(fd: int, operation: int) -> None:
         if not removed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 import zmq
 
+from adaspring.errors import ConfigError
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.events import EventPublisher
 from adaspring.serve.protocol import decode_event
@@ -35,6 +37,15 @@ def publisher(endpoint: str) -> Iterator[EventPublisher]:
         made = EventPublisher(context, claimed, wall_clock=lambda: NOON)
         yield made
         made.close()
+
+
+def test_bind_that_fails_closes_the_publisher(socket_folder: Path) -> None:
+    """The error surfaces where the publisher is made, and nothing is left open."""
+    folder = socket_folder / "gone"
+    with zmq.Context() as context, claim(f"ipc://{folder}/events.sock", mode=DATA_MODE) as claimed:
+        shutil.rmtree(folder)
+        with pytest.raises(ConfigError, match="cannot bind"):
+            EventPublisher(context, claimed)
 
 
 def test_events_arrive_numbered_within_their_topic(

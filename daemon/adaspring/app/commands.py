@@ -19,7 +19,7 @@ class Operations(Protocol):
         """The daemon at this moment."""
 
     def explain(self) -> Evolution:
-        """The newest evolution that was decided by search."""
+        """The newest evolution: why the active subnet is the active one."""
 
     def evolve(self) -> Evolution:
         """Decide and swap now; a pin ends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from math import inf
 from time import monotonic, perf_counter
 
 import numpy as np
@@ -93,7 +94,8 @@ class ControlLoop:
         self._stopping = False
         self._pinned = False
         self._count = 0
-        self._last = self._last_decided = first
+        self._last = first
+        self._throttled: bool | None = None
         self._rejected: dict[str, int] = {}
         self._decided(first)
 
@@ -105,8 +107,11 @@ class ControlLoop:
     def run(self) -> None:
         """Turn until stopped."""
         next_tick_s = self._clock() + self._interval_s
+        # Twice as often as the manager must hear of us, however seldom the sensors are looked at.
+        ping_s = inf if self._notifier.watchdog_s is None else self._notifier.watchdog_s / 2
+        next_ping_s = self._clock() + ping_s
         while not self._stopping:
-            request = self._control.wait(max(0.0, next_tick_s - self._clock()))
+            request = self._control.wait(max(0.0, min(next_tick_s, next_ping_s) - self._clock()))
             if request is not None:
                 answer(self._control, request, self)
             now_s = self._clock()
@@ -114,8 +119,14 @@ class ControlLoop:
                 self._tick(now_s)
                 # Ticks that were missed (a suspended board) are not made up for.
                 next_tick_s = max(next_tick_s + self._interval_s, now_s)
-        if self._profiler is not None:
-            self._profiler.stop()
+            if now_s >= next_ping_s:
+                self._ping(now_s)
+                next_ping_s = now_s + ping_s
+
+    def _ping(self, now_s: float) -> None:
+        # Only while the data thread turns: a watchdog that is fed from here alone guards nothing.
+        if now_s - self._data.statistics().last_progress_s < STUCK_S:
+            self._notifier.watchdog()
 
     def _tick(self, now_s: float) -> None:
         self._context = self._monitor.tick()
@@ -125,12 +136,10 @@ class ControlLoop:
         if cause is not None:
             self._try_evolve(cause, seen_s)
         self._events.publish("context", self._context)
+        self._tell_throttling()
         self._tell_rejections()
         if self._profiler is not None and self._profiler.finished():
             self._adopt_tables()
-        # Only while the data thread turns: a watchdog that is fed from here alone guards nothing.
-        if now_s - self._data.statistics().last_progress_s < STUCK_S:
-            self._notifier.watchdog()
 
     def _try_evolve(self, cause: Cause, seen_s: float) -> None:
         try:
@@ -144,7 +153,6 @@ class ControlLoop:
         if decision is not None:
             self._context, self._budgets = decision.context, decision.budgets
             self._trigger.decided(decision.context, decision.budgets, self._clock())
-            self._last_decided = evolution
         return self._record(evolution)
 
     def _record(self, evolution: Evolution) -> Evolution:
@@ -177,6 +185,14 @@ class ControlLoop:
             genome = self._evolver.active.current.subnet.genome
             self._evolver.planner.observe(genome, float(np.percentile(recent_us, PERCENTILE)))
 
+    def _tell_throttling(self) -> None:
+        reading = self._monitor.readings["throttled"]
+        throttled = self._context.throttled
+        if throttled is not self._throttled:
+            self._throttled = throttled
+            told = {"throttled": throttled, "source": reading.source, "reason": reading.reason}
+            self._events.publish("throttle", told)
+
     def _tell_rejections(self) -> None:
         rejected = self._data.statistics().rejected
         new = {reason: count for reason, count in rejected.items() if count > self._rejected.get(reason, 0)}
@@ -186,7 +202,11 @@ class ControlLoop:
 
     def _adopt_tables(self) -> None:
         self._profiler = None
-        self._evolver.planner = self._replan()
+        planner = self._replan()
+        if planner.tables.facts.estimate:
+            _log.error("background profiling left no tables that can be used: the estimate stays")
+            return
+        self._evolver.planner = planner
         _log.info("background profiling is done: deciding from measured tables from now on")
         if not self._pinned:
             self._try_evolve(Cause("tables", "measured tables replace the estimate"), perf_counter())
@@ -210,7 +230,7 @@ class ControlLoop:
             slots=self._slots(genome),
             generation=generation.number,
             pinned=self._pinned,
-            profiling=self._profiler is not None,
+            profiling=self._profiler is not None and self._profiler.running,
             predicted=planner.predict(genome),
             full_energy_mj=planner.reference.energy_mj,
             budgets=self._budgets,
@@ -235,11 +255,12 @@ class ControlLoop:
         """Decide and swap now, for the context as it is; a pin ends.
 
         Raises:
-            EngineError: If the subnet cannot be prepared; the active one goes on.
+            EngineError: If the subnet cannot be prepared; the active one goes on, and so does a pin.
         """
-        self._pinned = False
         context = self._monitor.tick()
-        return self._decided(self._evolver.evolve(Cause("operator", "an operator asked"), context, perf_counter()))
+        evolution = self._evolver.evolve(Cause("operator", "an operator asked"), context, perf_counter())
+        self._pinned = False
+        return self._decided(evolution)
 
     def pin(self, subnet: str) -> Evolution:
         """Hold a subnet until `evolve`.
@@ -257,5 +278,5 @@ class ControlLoop:
         return self._decided(evolution)
 
     def explain(self) -> Evolution:
-        """The newest evolution that was decided by search."""
-        return self._last_decided
+        """The newest evolution: why the active subnet is the active one."""
+        return self._last

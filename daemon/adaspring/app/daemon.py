@@ -6,8 +6,8 @@ import gc
 import logging
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -65,7 +65,7 @@ def run_daemon(config: Config, environment: Mapping[str, str]) -> None:
         # What lives from here on lives as long as the process: the collector need not look at it.
         gc.collect()
         gc.freeze()
-        with _signals(loop), _serving(data):
+        with _signals(loop), _serving(data, loop.stop):
             notifier.ready()
             _log.info("serving on %s", claims["infer"].endpoint)
             loop.run()
@@ -111,8 +111,11 @@ def _build(
     data.bind()
     profiler = None
     if tables.facts.estimate and config.device.background_profiling:
-        profiler = BackgroundProfiler(path, state, board.name, config.engine.name, config.engine.threads)
+        # The name of a profile that was given by its path does not lead back to it.
+        device = board.name if config.device.profile == "auto" else config.device.profile
+        profiler = BackgroundProfiler(path, state, device, config.engine.name, config.engine.threads)
         profiler.start()
+        stack.callback(profiler.stop)
         _log.warning("no tables of this device: deciding from an estimate while profiling runs in the background")
     loop = ControlLoop(
         bundle=bundle,
@@ -152,15 +155,20 @@ def _signature(bundle: Bundle) -> ModelSignature:
 
 
 @contextmanager
-def _serving(data: DataPlane) -> Iterator[None]:
-    """Run the data thread; at the end it answers what waits and is joined."""
-    thread = threading.Thread(target=data.run, name="data")
-    thread.start()
-    try:
-        yield
-    finally:
-        data.stop()
-        thread.join()
+def _serving(data: DataPlane, ended: Callable[[], None]) -> Iterator[None]:
+    """Run the data thread; at the end it answers what waits and is joined.
+
+    Should it fail, ``ended`` is called at once, and what it failed of is raised at the end: a
+    daemon that serves nothing must end, so that the service manager starts another.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="data") as executor:
+        serving = executor.submit(data.run)
+        serving.add_done_callback(lambda _: ended())
+        try:
+            yield
+        finally:
+            data.stop()
+            serving.result()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class Evolution(msgspec.Struct, frozen=True):
         at: Wall clock, ISO 8601, UTC.
         at_s: Monotonic clock, in seconds.
         cause: What triggered it.
-        from_subnet: Subnet before, in text form.
+        from_subnet: Subnet before, in text form; empty for the first.
         subnet: Subnet after.
         generation: Generation after.
         swapped: False where the search confirmed the subnet that already ran.
@@ -107,12 +107,14 @@ class Evolver:
         started_s = clock()
         decision = planner.decide(context, None, Cause("start", "the daemon started"), seed=seed)
         decided_s = clock()
-        prepared, _ = cache.prepare(space.check(decision.genome))
+        prepared, hit = cache.prepare(space.check(decision.genome))
         evolver = cls(space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, clock=clock)
-        first = evolver._move(
-            prepared.subnet.genome,
+        first = evolver._recorded(
+            "",
+            prepared,
             decision.cause,
             context.at_s,
+            cache_hit=hit,
             seen_s=started_s,
             decided_s=decided_s,
             decision=decision,
@@ -147,22 +149,39 @@ class Evolver:
     def _move(
         self, genome: Genome, cause: Cause, at_s: float, *, seen_s: float, decided_s: float, decision: Decision | None
     ) -> Evolution:
-        before = self.active.current
-        swapped = before.subnet.genome.tobytes() != genome.tobytes()
-        prepared, hit = Prepared(before.subnet, 0.0, 0.0, 0.0), True
-        if swapped:
+        before = self.active.current.subnet
+        if before.genome.tobytes() == genome.tobytes():
+            prepared, hit = Prepared(before, 0.0, 0.0, 0.0), True
+        else:
             prepared, hit = self._cache.prepare(genome)
             self.active.publish(prepared.subnet)
+        return self._recorded(
+            before.name, prepared, cause, at_s, cache_hit=hit, seen_s=seen_s, decided_s=decided_s, decision=decision
+        )
+
+    def _recorded(
+        self,
+        from_subnet: str,
+        prepared: Prepared,
+        cause: Cause,
+        at_s: float,
+        *,
+        cache_hit: bool,
+        seen_s: float,
+        decided_s: float,
+        decision: Decision | None,
+    ) -> Evolution:
         total_us = (self._clock() - seen_s) * 1e6
+        subnet = prepared.subnet.name
         return Evolution(
             at=self._wall(),
             at_s=at_s,
             cause=cause,
-            from_subnet=before.subnet.name,
-            subnet=prepared.subnet.name,
+            from_subnet=from_subnet,
+            subnet=subnet,
             generation=self.active.current.number,
-            swapped=swapped,
-            cache_hit=hit,
+            swapped=subnet != from_subnet,
+            cache_hit=cache_hit,
             search_us=(decided_s - seen_s) * 1e6,
             assemble_us=prepared.assemble_us,
             load_us=prepared.load_us,

@@ -9,7 +9,7 @@ from pathlib import Path
 from adaspring.boards import DeviceProfile, detect, load_profile
 from adaspring.bundle import Bundle
 from adaspring.engine import Engine
-from adaspring.errors import ResourceMissingError, TableError
+from adaspring.errors import BundleMissingError, TableError
 from adaspring.profile import estimate_tables, load_tables, tables_path
 from adaspring.resources import resource
 from adaspring.tables import DeviceTables
@@ -18,17 +18,21 @@ _log = logging.getLogger(__name__)
 
 
 def bundle_folder(name: str) -> Path:
-    """The folder of a bundle: a path, or the name of one that ships with AdaSpring.
+    """The folder of a bundle: a path, or the name of one that ships with AdaSpring; a folder here wins.
 
-    A path wins; what is neither is returned as a path, and loading it says what is missing.
+    Raises:
+        BundleMissingError: If the name is neither; a path is returned, and loading it says what is missing.
     """
     path = Path(name)
     if path.is_dir() or "/" in name:
         return path.absolute()
-    try:
-        return resource("models", name, "bundle")
-    except ResourceMissingError:
-        return path.absolute()
+    shipped = {folder.parent.name: folder for folder in resource("models").glob("*/bundle")}
+    if name not in shipped:
+        known = ", ".join(sorted(shipped)) or "none"
+        raise BundleMissingError(
+            f"there is no bundle {name!r}: there is no folder {path.absolute()}, and those that ship are {known}"
+        )
+    return shipped[name]
 
 
 def find_board(name: str, sysroot: Path) -> DeviceProfile:

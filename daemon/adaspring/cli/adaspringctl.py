@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         command(options, Console(highlight=False))
     except AdaSpringError as error:
         print(f"adaspringctl: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever reads has had enough (`adaspringctl events | head`); what is buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

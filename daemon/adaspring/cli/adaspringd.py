@@ -14,7 +14,15 @@ import adaspring
 from adaspring.app.config import Config, load_config
 from adaspring.app.daemon import run_daemon
 from adaspring.app.journal import configure_logging
-from adaspring.errors import AlreadyRunningError, BoardError, BundleError, ConfigError, EngineMissingError
+from adaspring.errors import (
+    AdaSpringError,
+    AlreadyRunningError,
+    BoardError,
+    BundleError,
+    ConfigError,
+    EngineMissingError,
+    SpaceError,
+)
 
 #: EX_CONFIG of sysexits.h: a person must mend something, so starting again is of no use
 #: (``RestartPreventExitStatus=78`` in the unit).
@@ -37,9 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
             monitor = msgspec.structs.replace(config.monitor, sysroot=options.sysroot)
             config = msgspec.structs.replace(config, monitor=monitor)
         run_daemon(config, os.environ)
-    except (ConfigError, BundleError, BoardError, EngineMissingError, AlreadyRunningError) as error:
+    except (ConfigError, BundleError, SpaceError, BoardError, EngineMissingError, AlreadyRunningError) as error:
         _log.critical("%s", error)
         return EXIT_CONFIG
+    except AdaSpringError as error:
+        _log.critical("%s", error)
+        return 1
     return 0
 
 

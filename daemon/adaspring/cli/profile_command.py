@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from adaspring.app.config import Config, state_folder
 from adaspring.app.locate import bundle_folder, find_board
 from adaspring.bundle import load_bundle
 from adaspring.engine import EngineChoice, make_engine
+from adaspring.errors import ConfigError
 from adaspring.profile import Plan, measuring, profile_bundle, save_tables, tables_path
 from adaspring.tables import DeviceTables
 
@@ -28,10 +30,12 @@ def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--state", type=Path, help="state folder of the daemon (default: the one that it uses)")
     parser.add_argument("--device", default="auto", help="name or path of a device profile (default: detect)")
     parser.add_argument("--engine", choices=["auto", "onnxruntime", "torch"], default="auto")
-    parser.add_argument("--threads", type=int, default=1, help="threads of one frame (default: 1)")
-    parser.add_argument("--subnets", type=int, default=Plan().subnets, help="subnets to time (default: %(default)s)")
+    parser.add_argument("--threads", type=_at_least(1), default=1, help="threads of one frame (default: 1)")
+    parser.add_argument(
+        "--subnets", type=_at_least(1), default=Plan().subnets, help="subnets to time (default: %(default)s)"
+    )
     parser.add_argument("--limit", type=float, metavar="S", help="stop after S seconds with what there is")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of the sample (default: 0)")
     parser.add_argument("--if-missing", action="store_true", help="do nothing where measured tables are there already")
     parser.add_argument("--background", action="store_true", help="run at the lowest priority, without a progress bar")
     parser.set_defaults(command=_profile)
@@ -68,6 +72,15 @@ def _profile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}; it is {text!r}")
+        return int(text)
+
+    return whole
+
+
 class _Job:
     """A bundle, a board and an engine, and where their tables belong."""
 
@@ -78,7 +91,15 @@ class _Job:
         self.target = tables_path(state, self._bundle.digest, self._board.name, self._engine.name)
 
     def run(self, plan: Plan, console: Console) -> DeviceTables:
-        """Measure, save and show."""
+        """Measure, save and show.
+
+        Raises:
+            ConfigError: If there is no place for the tables; told before the work, not after it.
+        """
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make {self.target.parent} for tables: {error.strerror}; give --state") from error
         columns = (
             TextColumn("timing subnets"),
             BarColumn(),

@@ -78,7 +78,7 @@ class Decision(msgspec.Struct, frozen=True):
         predicted: What it is expected to do.
         objective: What it scored; less is better.
         bound: No subnet within the budgets (as relaxed) scores less.
-        gap_percent: By how much the objective may at most lie above the best there is.
+        gap_percent: By how much the objective lies above the best there is at most, relative to it.
         feasible: Whether all budgets are met.
         relaxed: Budgets that had to give, in the declared order.
         alternatives: Others that were looked at and lost.

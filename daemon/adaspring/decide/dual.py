@@ -69,8 +69,8 @@ def ascend(quest: Quest, expired: Callable[[], bool]) -> Prices | None:
         offsets = batch @ quest.additive_budgets[quest.active]
         bounds = paths.values - offsets
         lane = int(bounds.argmax())
-        if bounds[lane] > quest.bound:
-            quest.bound = float(bounds[lane])
+        if prices is None or bounds[lane] > quest.bound:
+            quest.bound = max(quest.bound, float(bounds[lane]))
             prices = Prices(weights[lane], float(offsets[lane]), paths.to_go[:, lane].copy())
             best = batch[lane]
         if quest.closed():

@@ -121,9 +121,7 @@ def alternatives(ledger: Ledger, found: Found, *, incumbent: bool) -> tuple[Alte
 
 
 def _score(found: Found, row: int) -> str:
-    theirs = float(found.objectives[row])
-    worse = (theirs - found.objective) / abs(found.objective)
-    return f"scores {theirs:.4f}, {worse:.1%} worse than the chosen {found.objective:.4f}"
+    return f"scores {found.objectives[row]:.4f}, worse than the chosen {found.objective:.4f}"
 
 
 def _exceeded(ledger: Ledger, found: Found, excess: Array) -> str:

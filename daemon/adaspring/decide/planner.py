@@ -23,6 +23,9 @@ from adaspring.tables import Atlas, DeviceTables, LatencyCorrection, SlotTable
 
 #: Least span to measure losses by, in points, should all subnets be about as accurate.
 LEAST_SPAN_POINTS = 1.0
+#: An objective is a share of the full network's energy plus a share of the span; shares of
+#: less than this say nothing (a subnet better than the full network can even score below zero).
+LEAST_OBJECTIVE = 0.01
 _ELEMENT_BYTES = {"float32": 4, "int8": 1}
 
 
@@ -155,7 +158,7 @@ class Planner:
             predicted=ledger.predictions(self._problem.of_genomes(found.genome[None]))[0],
             objective=found.objective,
             bound=found.bound,
-            gap_percent=100 * (found.objective - found.bound) / abs(found.objective),
+            gap_percent=100 * (found.objective - found.bound) / max(abs(found.objective), LEAST_OBJECTIVE),
             feasible=not found.relaxed,
             relaxed=relaxations(ledger, found, limits),
             alternatives=alternatives(ledger, found, incumbent=incumbent is not None),

@@ -53,7 +53,7 @@ class Quest:
         # Nothing costs more than the costliest: a bound above it proves that no subnet meets the budgets.
         self.value = min(ceiling, float(weights @ problem.most) * (1 + DOUBT))
         unreachable = (self.additive_budgets < problem.least - ROUNDING).any()
-        self.bound = np.inf if unreachable else -np.inf
+        self.bound = np.inf if unreachable else float(weights @ problem.least)
         masked = problem.peak > budgets[MEMORY] - problem.least[MEMORY] + ROUNDING
         self._mask = np.where(masked, np.inf, 0.0)[:, None] if masked.any() else None
         self.seen = known

@@ -58,8 +58,7 @@ class RequestQueue:
     def push(self, envelope: list[bytes], request: InferRequest, now_s: float) -> None:
         """Let a request wait. The queue must not be full."""
         deadline_s = inf if request.timeout_us is None else now_s + request.timeout_us * 1e-6
-        if deadline_s < self._earliest_deadline_s:
-            self._earliest_deadline_s = deadline_s
+        self._earliest_deadline_s = min(self._earliest_deadline_s, deadline_s)
         self._arrivals += 1
         heappush(self._heap, Work(request.priority, self._arrivals, envelope, request, now_s, deadline_s))
 
