@@ -110,18 +110,18 @@ def test_decisions_keep_their_budgets_or_say_which_they_could_not(make_planner: 
 
 
 def test_alternatives_say_why_they_lost(make_planner: Callable[..., Planner], space: SearchSpace) -> None:
-    """The subnet that ran, the one that budgets forbid, and runners-up, each with a reason that is true."""
+    """The subnet that ran, one that budgets forbid, and runners-up, each with a reason that is true."""
     planner = make_planner(latency_p95_ms=0.035, switching_cost=0.0)
     decision = planner.decide(PLUGGED, space.full(), CAUSE)
     roles = [other.role for other in decision.alternatives]
-    assert roles[:2] == ["running until now", "best if there were no budgets"]
+    assert roles[:2] == ["running until now", "better score, over budget"]
     assert "runner-up" in roles
     assert len({other.genome for other in decision.alternatives} | {decision.genome}) == len(roles) + 1
     for other in decision.alternatives:
         assert other.text == space.format(space.check(other.genome))
         if other.role == "runner-up":
             assert other.objective >= decision.objective
-            assert f"worse than the chosen {decision.objective:.4f}" in other.why_not
+            assert f"the chosen one {decision.objective:.4f}" in other.why_not
             assert other.predicted.latency_p95_us <= decision.budgets.latency_p95_us
     assert "latency would be" in decision.alternatives[0].why_not
     assert decision.alternatives[1].objective < decision.objective

@@ -7,7 +7,7 @@ from math import sqrt
 import msgspec
 
 from adaspring.context.model import Context
-from adaspring.decide.policy import Policy, ThermalState, thermal_state
+from adaspring.decide.policy import Policy, ThermalState, thermal_state, why_critical
 from adaspring.errors import ConfigError
 
 
@@ -125,7 +125,7 @@ def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[
         importance = max(policy.lambda_energy_min, 1.0 - charge / 100)
         reason = f"{charge:.0f} % of the battery left"
     if state == "critical":
-        return 1.0, f"1: {_critical(context)}, so only energy counts"
+        return 1.0, f"1: {why_critical(context)}, so only energy counts"
     if state == "hot" and context.temperature_c is not None:
         span = policy.critical_temperature_c - policy.hot_temperature_c
         heat = (context.temperature_c - policy.hot_temperature_c) / span
@@ -169,9 +169,3 @@ def _memory(policy: Policy, context: Context) -> tuple[float | None, str]:
         reason = f", halved as tasks wait for memory {pressure:.0f} % of the time"
     limit = available * share / 100
     return limit, f"{limit:.3g} MiB: {share:g} % of {available:.0f} MiB available{reason}"
-
-
-def _critical(context: Context) -> str:
-    if context.throttled:
-        return "the processor is throttled"
-    return f"{context.temperature_c:.0f} °C is critical"

@@ -73,8 +73,8 @@ def ascend(quest: Quest, expired: Callable[[], bool]) -> Prices | None:
             quest.bound = max(quest.bound, float(bounds[lane]))
             prices = Prices(weights[lane], float(offsets[lane]), paths.to_go[:, lane].copy())
             best = batch[lane]
-        if quest.closed():
-            # No subnet meets the budgets. The paths may be masked, so nothing is to be seen there.
+        if quest.bound == np.inf:
+            # Every path is masked: there is nothing to look at.
             break
         found = quest.look_at(paths.edges)
         if quest.closed() or not len(quest.active) or expired():

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from adaspring.decide.decision import Alternative, Prediction, Relaxed
-from adaspring.decide.problem import ACCURACY, ENERGY, LATENCY, MEMORY, QUANTITIES, Array, Candidates, Problem, Quantity
+from adaspring.decide.problem import (
+    ACCURACY,
+    ENERGY,
+    LATENCY,
+    MEMORY,
+    QUANTITIES,
+    ROUNDING,
+    Array,
+    Candidates,
+    Mask,
+    Problem,
+    Quantity,
+)
 from adaspring.decide.search import Found
 
 MIB = 2**20
-#: Runners-up told besides the subnet that ran before and the one that would win without budgets.
+#: Runners-up told besides the subnet that ran before and the best score that broke a budget.
 RUNNERS_UP = 2
 #: A runner-up differs in at least so many genes from all others told.
 DISTINCT_GENES = 2
@@ -67,7 +79,8 @@ def relaxations(ledger: Ledger, found: Found, budgets: Array) -> tuple[Relaxed, 
     for name in found.relaxed:
         index = QUANTITIES.index(name)
         wanted, given = ledger.told(name, float(budgets[index])), ledger.told(name, float(found.allowed[index]))
-        sentences.append(Relaxed(name, f"{name} relaxed from {wanted} to {given}: no subnet comes nearer"))
+        sentence = f"{name} relaxed from {wanted} to {given}, the nearest within the budgets ranked above it"
+        sentences.append(Relaxed(name, sentence))
     return tuple(sentences)
 
 
@@ -82,8 +95,9 @@ def alternatives(ledger: Ledger, found: Found, *, incumbent: bool) -> tuple[Alte
     trellis = ledger.problem.trellis
     genomes = trellis.genomes(found.seen.edges)
     scale = ledger.problem.scale
-    excess = ledger.problem.excess(found.seen, found.allowed / scale) * scale
-    fits = ledger.problem.fits(found.seen, found.allowed / scale)
+    excess = ledger.problem.excess(found.seen, found.allowed / scale)
+    over = excess > ROUNDING
+    fits: Mask = ~np.any(over, axis=1)
     told = [found.genome]
     rows: list[tuple[int, str]] = []
 
@@ -96,7 +110,9 @@ def alternatives(ledger: Ledger, found: Found, *, incumbent: bool) -> tuple[Alte
 
     if incumbent:
         tell(0, "running until now", 1)
-    tell(int(found.objectives.argmin()), "best if there were no budgets", 1)
+    better = int(np.where(fits, np.inf, found.objectives).argmin())
+    if not fits[better] and found.objectives[better] < found.objective:
+        tell(better, "better score, over budget", 1)
     runners = 0
     for row in np.flatnonzero(fits)[found.objectives[fits].argsort(kind="stable")].tolist():
         runners += tell(row, "runner-up", DISTINCT_GENES)
@@ -114,19 +130,19 @@ def alternatives(ledger: Ledger, found: Found, *, incumbent: bool) -> tuple[Alte
             role=role,
             predicted=predicted,
             objective=float(found.objectives[row]),
-            why_not=_score(found, row) if fits[row] else _exceeded(ledger, found, excess[row]),
+            why_not=_exceeded(ledger, found, excess[row] * scale, over[row]) if over[row].any() else _score(found, row),
         )
         for (row, role), predicted in zip(rows, predictions, strict=True)
     )
 
 
 def _score(found: Found, row: int) -> str:
-    return f"scores {found.objectives[row]:.4f}, worse than the chosen {found.objective:.4f}"
+    return f"scores {found.objectives[row]:.4f}, the chosen one {found.objective:.4f}, and less is better"
 
 
-def _exceeded(ledger: Ledger, found: Found, excess: Array) -> str:
+def _exceeded(ledger: Ledger, found: Found, excess: Array, over: Mask) -> str:
     parts = []
-    for index in np.flatnonzero(excess > 0).tolist():
+    for index in np.flatnonzero(over).tolist():
         name, limit = QUANTITIES[index], float(found.allowed[index])
         would_be = ledger.told(name, limit + float(excess[index]))
         side = "at least" if name == "accuracy" else "at most"

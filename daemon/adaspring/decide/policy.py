@@ -139,3 +139,8 @@ def thermal_state(policy: Policy, context: Context) -> ThermalState:
     if context.throttled or (temperature is not None and temperature >= policy.critical_temperature_c):
         return "critical"
     return "hot" if temperature is not None and temperature >= policy.hot_temperature_c else "cool"
+
+
+def why_critical(context: Context) -> str:
+    """What makes a context critical, for a person."""
+    return "the processor is throttled" if context.throttled else f"{context.temperature_c:.0f} °C is critical"

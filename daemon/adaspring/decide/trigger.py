@@ -16,7 +16,7 @@ import msgspec
 
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets
-from adaspring.decide.policy import Policy, thermal_state
+from adaspring.decide.policy import Policy, thermal_state, why_critical
 
 CauseKind = Literal[
     "start", "emergency", "recovery", "power", "sensor", "latency", "battery",
@@ -85,13 +85,11 @@ class Trigger:
         if self.emergency:
             return self._recovered(context, now_s)
         if thermal_state(self._policy, context) == "critical":
-            what = "the processor is throttled" if context.throttled else f"{context.temperature_c:.0f} °C is critical"
-            return Cause("emergency", what)
+            return Cause("emergency", why_critical(context))
         waited = now_s - self._decided_s
         if waited < self._bands.min_dwell_s:
             return None
-        causes = self._changes(self._last, context, waited)
-        return next(causes, None)
+        return next(self._changes(self._last, context, waited), None)
 
     def _recovered(self, context: Context, now_s: float) -> Cause | None:
         limit = self._policy.critical_temperature_c - self._bands.temperature_step_c

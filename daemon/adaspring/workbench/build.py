@@ -56,8 +56,6 @@ def build(
         The evaluation on the test split.
     """
     started = perf_counter()
-    # Two threads: with layers this small, more cost more than they save.
-    torch.set_num_threads(2)
     space = SearchSpace(recipe.space)
     train_rows = load_rows(data, recipe, "train")
     validation = load_rows(data, recipe, "validation")
