@@ -141,11 +141,19 @@ def make_bundle() -> Callable[[SpaceSpec, Path], Bundle]:
 
 
 @pytest.fixture(scope="session")
-def small_bundle(
+def small_bundle_folder(
     make_bundle: Callable[[SpaceSpec, Path], Bundle], small_spec: SpaceSpec, tmp_path_factory: pytest.TempPathFactory
-) -> Bundle:
+) -> Path:
+    """Where the bundle of `small_spec` lies; who wants to spoil it takes a copy."""
+    path = tmp_path_factory.mktemp("bundle") / "toy"
+    make_bundle(small_spec, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_bundle_folder: Path) -> Bundle:
     """A loaded bundle of `small_spec`."""
-    return make_bundle(small_spec, tmp_path_factory.mktemp("bundle") / "toy")
+    return load_bundle(small_bundle_folder)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -60,3 +62,15 @@ def test_a_policy_comes_from_plain_data() -> None:
 def test_thermal_states(quantities: dict[str, float | bool], expected: str) -> None:
     """Limits belong to the hotter side; throttling is critical at any temperature; unknown is cool."""
     assert expected == thermal_state(Policy(), Context(at_s=0.0, **quantities))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [Policy, TriggerPolicy])
+def test_every_key_is_documented_with_its_default(kind: type[msgspec.Struct], clone: Path) -> None:
+    """The tables of ``docs/policy.md`` name each key and the default that it has."""
+    rows = [line.split("|") for line in (clone / "docs/policy.md").read_text(encoding="utf-8").splitlines()]
+    documented = {row[1].strip(" `"): row[3].strip() for row in rows if len(row) > 4}
+    for field in msgspec.structs.fields(kind):
+        if field.name == "trigger":
+            continue
+        told = ", ".join(field.default) if isinstance(field.default, tuple) else str(field.default or "none")
+        assert told.removesuffix(".0") == documented[field.name]

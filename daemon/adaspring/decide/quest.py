@@ -8,9 +8,10 @@ from adaspring.decide.problem import MEMORY, ROUNDING, Array, Candidates, Indice
 
 #: A subnet this close to the bound, relative to it, counts as optimal.
 CLOSED = 1e-6
-#: Share by which a bound must exceed the costliest subnet to prove that none meets the
-#: budgets: prices magnify rounding.
-DOUBT = 1e-6
+#: By how much a bound must exceed the costliest subnet to prove that none meets the
+#: budgets, relative and absolute: prices magnify rounding. More than `CLOSED`, so that
+#: the costliest itself can be found.
+DOUBT = 2e-6
 
 
 class Quest:
@@ -51,7 +52,8 @@ class Quest:
         self.active = np.flatnonzero(budgets < problem.most)
         self.best: Indices | None = None
         # Nothing costs more than the costliest: a bound above it proves that no subnet meets the budgets.
-        self.value = min(ceiling, float(weights @ problem.most) * (1 + DOUBT))
+        greatest = float(weights @ problem.most)
+        self.value = min(ceiling, greatest + DOUBT * (1 + abs(greatest)))
         unreachable = (self.additive_budgets < problem.least - ROUNDING).any()
         self.bound = np.inf if unreachable else float(weights @ problem.least)
         masked = problem.peak > budgets[MEMORY] - problem.least[MEMORY] + ROUNDING

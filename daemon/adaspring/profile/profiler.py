@@ -47,7 +47,7 @@ class Plan:
         seed: Seed of the sample.
     """
 
-    subnets: int = 2500
+    subnets: int = 4000
     limit_s: float | None = None
     seed: int = 0
 

@@ -1,0 +1,302 @@
+"""A board of files, parts of a daemon on the small bundle, and daemons of both kinds: in this process and beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+from adaspring.app.background import BackgroundProfiler
+from adaspring.app.control import ControlLoop
+from adaspring.app.counters import FrameCounters
+from adaspring.app.evolution import Evolver
+from adaspring.app.notify import Notifier
+from adaspring.boards import DeviceProfile, load_profile
+from adaspring.bundle import Bundle
+from adaspring.client import Client, ControlClient, EventSubscriber
+from adaspring.context import Monitor
+from adaspring.decide import Planner, Policy, Trigger
+from adaspring.engine import Engine, Prepared, SubnetCache
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.errors import EngineError
+from adaspring.profile import Plan, estimate_tables, tables_path
+from adaspring.profile.profiler import sample
+from adaspring.resources import resource
+from adaspring.serve.control import ControlServer
+from adaspring.serve.endpoint import CONTROL_MODE, DATA_MODE, claim
+from adaspring.serve.events import EventPublisher
+from adaspring.serve.protocol import ModelSignature
+from adaspring.serve.server import DataPlane
+from adaspring.simulate import DayState, LiveTree
+from adaspring.space import Genome, SearchSpace, analytic_tables
+from adaspring.tables import DeviceTables, SlotTable
+
+#: Name of the device profile that tests use, whatever machine they run on.
+PROFILE = "generic-x86_64"
+
+CALM = DayState(
+    time_s=0.0,
+    activity="test",
+    events_hz=0.0,
+    load=0.0,
+    cpu_percent=10.0,
+    battery_percent=90.0,
+    plugged=False,
+    current_ma=-500.0,
+    voltage_v=4.0,
+    capacity_mah=3000.0,
+    ambient_c=20.0,
+    temperature_c=45.0,
+    throttled=False,
+    clock_mhz=1500.0,
+    full_clock_mhz=1500.0,
+    memory_total_mib=2048.0,
+    memory_available_mib=1000.0,
+    memory_pressure_percent=0.0,
+    cores=4,
+)
+
+
+class Board:
+    """A tree of sensor files that stands for a battery board on a cool day, until a test changes the weather."""
+
+    def __init__(self, root: Path) -> None:
+        """Write the tree."""
+        self.root = root
+        self._tree = LiveTree(root)
+        self.show()
+
+    def show(self, **changes: Any) -> None:
+        """Bring the files up to `CALM` with these changes, and no others."""
+        self._tree.write(msgspec.structs.replace(CALM, **changes))
+
+
+@pytest.fixture(scope="session")
+def make_board() -> type[Board]:
+    """Makes boards."""
+    return Board
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    """A board of the test's own."""
+    return Board(tmp_path / "board")
+
+
+@pytest.fixture(scope="session")
+def profile() -> DeviceProfile:
+    """The device profile that tests use."""
+    return load_profile(PROFILE, folder=resource("device_profiles"))
+
+
+@pytest.fixture(scope="session")
+def engine(small_bundle: Bundle) -> OnnxEngine:
+    """The engine of the small bundle."""
+    return OnnxEngine(small_bundle)
+
+
+@pytest.fixture(scope="session")
+def estimate(small_bundle: Bundle, engine: OnnxEngine, profile: DeviceProfile) -> DeviceTables:
+    """Estimated tables of the small bundle."""
+    return estimate_tables(small_bundle, engine.name, profile)
+
+
+@pytest.fixture(scope="session")
+def as_measured(estimate: DeviceTables) -> DeviceTables:
+    """Tables that say they were measured."""
+    return msgspec.structs.replace(
+        estimate, facts=msgspec.structs.replace(estimate.facts, estimate=False, subnets=100, session_mib=0.1)
+    )
+
+
+@pytest.fixture(scope="session")
+def make_planner(small_bundle: Bundle, estimate: DeviceTables) -> Callable[..., Planner]:
+    """Makes planners of the small bundle."""
+
+    def make(policy: Policy = Policy(), tables: DeviceTables = estimate) -> Planner:  # noqa: B008 - frozen
+        return Planner(small_bundle.space, small_bundle.accuracy.percent, tables, policy)
+
+    return make
+
+
+def leave_partial(state: Path, bundle: Bundle, engine_name: str, *, missing: int = 16) -> None:
+    """Put aside what a profile that was cut after all but a few subnets would have: latencies that follow the MACs."""
+    space = bundle.space
+    genomes = sample(space, Plan())[:-missing]
+    low_us = 20 + 1e-3 * SlotTable.of_macs(space, analytic_tables(space)).evaluate(space, genomes)
+    target = tables_path(state, bundle.digest, PROFILE, engine_name)
+    target.parent.mkdir(parents=True)
+    np.savez(target.with_suffix(".partial.npz"), genomes=genomes, low_us=low_us, tail_us=1.2 * low_us)
+
+
+@pytest.fixture(scope="session")
+def nearly_profiled() -> Callable[..., None]:
+    """Leaves a profile that is done in a moment; see `leave_partial`."""
+    return leave_partial
+
+
+class FaultyEngine:
+    """An engine that fails when it is told to, as one does on a board without memory."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Stand in front of a sound engine."""
+        self.name = engine.name
+        self.broken = False
+        self._engine = engine
+
+    def prepare(self, genome: Genome) -> Prepared:
+        """Prepare, or fail."""
+        if self.broken:
+            raise EngineError("there is no memory left")
+        return self._engine.prepare(genome)
+
+
+@pytest.fixture
+def faulty_engine(engine: OnnxEngine) -> FaultyEngine:
+    """Sound until a test breaks it."""
+    return FaultyEngine(engine)
+
+
+#: Triggers that a test need not wait for.
+QUICK_POLICY = msgspec.convert(
+    {"trigger": {"min_dwell_s": 0.01, "recovery_s": 0.05, "period_s": 3600.0, "event_rate_step_percent": 1e9}}, Policy
+)
+
+
+class RunningLoop:
+    """A control loop and its data plane, each in a thread of its own, without a process around them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        space: SearchSpace,
+        bundle: Bundle,
+        cache: SubnetCache,
+        make_planner: Callable[..., Planner],
+        sysroot: Path,
+        **options: Any,
+    ) -> None:
+        """Wire everything as the daemon does; `options` are those of `ControlLoop` that the test wants otherwise."""
+        self.lines: list[str] = []
+        self._endpoints = {name: f"ipc://{folder}/{name}.sock" for name in ("infer", "events", "control")}
+        self._stack = ExitStack()
+        claims = {
+            name: self._stack.enter_context(claim(endpoint, mode=CONTROL_MODE if name == "control" else DATA_MODE))
+            for name, endpoint in self._endpoints.items()
+        }
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._stack.callback(context.term)
+        counters = FrameCounters()
+        monitor = Monitor(sysroot, counters)
+        self.evolver, first = Evolver.begin(
+            space, make_planner(QUICK_POLICY), cache, monitor.tick(), seed=0, wall=lambda: "now"
+        )
+        manifest = bundle.manifest
+        signature = ModelSignature(
+            manifest.name,
+            manifest.version,
+            manifest.input.name,
+            manifest.input.shape,
+            manifest.output.name,
+            len(manifest.output.labels),
+            manifest.output.labels,
+        )
+        self.plane = DataPlane(context, claims["infer"], self.evolver.active, signature, idle_s=0.02)
+        self._stack.callback(self.plane.close)
+        counters.attach(self.plane, self.evolver.active)
+        events = EventPublisher(context, claims["events"])
+        self._stack.callback(events.close)
+        control = ControlServer(context, claims["control"])
+        self._stack.callback(control.close)
+        self.plane.bind()
+        self.loop = ControlLoop(
+            **{
+                "bundle": bundle,
+                "device": PROFILE,
+                "engine": cache.engine.name,
+                "interval_s": 0.02,
+                "monitor": monitor,
+                "counters": counters,
+                "trigger": Trigger(QUICK_POLICY),
+                "evolver": self.evolver,
+                "data": self.plane,
+                "events": events,
+                "control": control,
+                "notifier": Notifier(self.lines.append, 0.02),
+                "profiler": None,
+                "replan": make_planner,
+                "first": first,
+                **options,
+            }
+        )
+        self._threads = [threading.Thread(target=self.plane.run), threading.Thread(target=self.loop.run)]
+        for thread in self._threads:
+            thread.start()
+
+    def client(self) -> Client:
+        """Of the inference socket."""
+        return Client(self._endpoints["infer"])
+
+    def control(self) -> ControlClient:
+        """Of the control socket."""
+        return ControlClient(self._endpoints["control"])
+
+    def events(self, *topics: str) -> EventSubscriber:
+        """Of the event socket."""
+        return EventSubscriber(self._endpoints["events"], topics=topics, timeout_s=10)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        """End both threads."""
+        self.loop.stop()
+        self.plane.stop()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        self._stack.close()
+
+
+@pytest.fixture
+def run_loop(
+    socket_folder: Path,
+    small_bundle: Bundle,
+    engine: OnnxEngine,
+    make_planner: Callable[..., Planner],
+    board: Board,
+) -> Iterator[Callable[..., RunningLoop]]:
+    """Starts control loops on the small bundle and the test's board, and stops them after the test."""
+    with ExitStack() as loops:
+
+        def start(cache: SubnetCache | None = None, **options: Any) -> RunningLoop:
+            made = RunningLoop(
+                socket_folder,
+                small_bundle.space,
+                small_bundle,
+                cache or SubnetCache(engine, 4),
+                make_planner,
+                board.root,
+                **options,
+            )
+            loops.callback(made.stop)
+            return made
+
+        yield start
+
+
+@pytest.fixture
+def make_profiler(small_bundle_folder: Path, tmp_path: Path) -> Iterator[Callable[..., BackgroundProfiler]]:
+    """Makes background profilers that are stopped after the test."""
+    with ExitStack() as profilers:
+
+        def make(bundle: Path = small_bundle_folder, state: Path = tmp_path / "state") -> BackgroundProfiler:
+            made = BackgroundProfiler(bundle, state, PROFILE, "onnxruntime", 1)
+            profilers.callback(made.stop)
+            return made
+
+        yield make

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adaspring.app.background import BackgroundProfiler
+from adaspring.boards import DeviceProfile
+from adaspring.bundle import Bundle
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.profile import load_tables, tables_path
+
+Make = Callable[..., BackgroundProfiler]
+
+
+def wait_until_over(profiler: BackgroundProfiler) -> bool:
+    """Ask as the control loop does; returns how it ended."""
+    until_s = time.monotonic() + 60
+    while time.monotonic() < until_s:
+        if profiler.finished():
+            return True
+        if not profiler.running:
+            return False
+        time.sleep(0.02)
+    raise AssertionError("the profile does not end")
+
+
+def test_run_leaves_measured_tables(
+    make_profiler: Make,
+    tmp_path: Path,
+    small_bundle: Bundle,
+    engine: OnnxEngine,
+    nearly_profiled: Callable[..., None],
+    profile: DeviceProfile,
+) -> None:
+    """A run in another process goes on from what was measured before, ends well once, and its tables can be read."""
+    nearly_profiled(tmp_path / "state", small_bundle, engine.name)
+    profiler = make_profiler()
+    assert not profiler.running
+    profiler.start()
+    assert profiler.running
+    assert wait_until_over(profiler)
+    assert not profiler.finished()
+    path = tables_path(tmp_path / "state", small_bundle.digest, profile.name, engine.name)
+    facts = load_tables(path, small_bundle.space).facts
+    assert (False, profile.name) == (facts.estimate, facts.device)
+    assert [path] == list(path.parent.iterdir())
+
+
+def test_failure_is_logged_once(make_profiler: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that fails is over, never finished, and the journal says what to do, once."""
+    profiler = make_profiler(tmp_path / "no bundle")
+    profiler.start()
+    assert not wait_until_over(profiler)
+    assert not profiler.finished()
+    [record] = caplog.records
+    assert logging.ERROR == record.levelno
+    assert "ended with 1; run 'adaspring profile'" in record.message
+
+
+def test_stop_ends_the_run(make_profiler: Make) -> None:
+    """A daemon that ends leaves no profile behind; stopping what does not run does nothing."""
+    profiler = make_profiler()
+    profiler.stop()
+    profiler.start()
+    profiler.stop()
+    assert not profiler.running
+    profiler.stop()
+
+
+def test_stop_waits_a_moment_only(make_profiler: Make) -> None:
+    """A run that cannot end by itself, as one that the system has put to sleep, is killed."""
+    profiler = make_profiler()
+    profiler.start()
+    assert profiler._process is not None
+    pid = profiler._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    profiler.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
