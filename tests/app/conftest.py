@@ -35,7 +35,7 @@ from adaspring.serve.events import EventPublisher
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
 from adaspring.simulate import DayState, LiveTree
-from adaspring.space import Genome, SearchSpace, analytic_tables
+from adaspring.space import Genome, analytic_tables
 from adaspring.tables import DeviceTables, SlotTable
 
 #: Name of the device profile that tests use, whatever machine they run on.
@@ -116,30 +116,45 @@ def as_measured(estimate: DeviceTables) -> DeviceTables:
     )
 
 
+#: A machine that others use too must not cut a search short: tests compare what it finds.
+PATIENT_MS = 1000.0
+#: Triggers that a test need not wait for, and that the test's own frames do not pull.
+QUICK_POLICY = msgspec.convert(
+    {
+        "search_deadline_ms": PATIENT_MS,
+        "trigger": {"min_dwell_s": 0.01, "recovery_s": 0.05, "period_s": 3600.0, "event_rate_step_percent": 1e9},
+    },
+    Policy,
+)
+
+
 @pytest.fixture(scope="session")
 def make_planner(small_bundle: Bundle, estimate: DeviceTables) -> Callable[..., Planner]:
     """Makes planners of the small bundle."""
 
-    def make(policy: Policy = Policy(), tables: DeviceTables = estimate) -> Planner:  # noqa: B008 - frozen
+    def make(policy: Policy = QUICK_POLICY, tables: DeviceTables = estimate) -> Planner:
         return Planner(small_bundle.space, small_bundle.accuracy.percent, tables, policy)
 
     return make
 
 
-def leave_partial(state: Path, bundle: Bundle, engine_name: str, *, missing: int = 16) -> None:
-    """Put aside what a profile that was cut after all but a few subnets would have: latencies that follow the MACs."""
-    space = bundle.space
-    genomes = sample(space, Plan())[:-missing]
-    low_us = 20 + 1e-3 * SlotTable.of_macs(space, analytic_tables(space)).evaluate(space, genomes)
-    target = tables_path(state, bundle.digest, PROFILE, engine_name)
-    target.parent.mkdir(parents=True)
-    np.savez(target.with_suffix(".partial.npz"), genomes=genomes, low_us=low_us, tail_us=1.2 * low_us)
-
-
 @pytest.fixture(scope="session")
-def nearly_profiled() -> Callable[..., None]:
-    """Leaves a profile that is done in a moment; see `leave_partial`."""
-    return leave_partial
+def nearly_profiled(small_bundle: Bundle, engine: OnnxEngine) -> Callable[[Path], Path]:
+    """Puts aside in a state folder what a profile that was cut near its end would have; returns where tables go.
+
+    The latencies in it follow the MACs. A run that goes on from it is done in a moment.
+    """
+
+    def leave(state: Path) -> Path:
+        space = small_bundle.space
+        genomes = sample(space, Plan())[:-16]
+        low_us = 20 + 1e-3 * SlotTable.of_macs(space, analytic_tables(space)).evaluate(space, genomes)
+        target = tables_path(state, small_bundle.digest, PROFILE, engine.name)
+        target.parent.mkdir(parents=True)
+        np.savez(target.with_suffix(".partial.npz"), genomes=genomes, low_us=low_us, tail_us=1.2 * low_us)
+        return target
+
+    return leave
 
 
 class FaultyEngine:
@@ -164,19 +179,12 @@ def faulty_engine(engine: OnnxEngine) -> FaultyEngine:
     return FaultyEngine(engine)
 
 
-#: Triggers that a test need not wait for.
-QUICK_POLICY = msgspec.convert(
-    {"trigger": {"min_dwell_s": 0.01, "recovery_s": 0.05, "period_s": 3600.0, "event_rate_step_percent": 1e9}}, Policy
-)
-
-
 class RunningLoop:
     """A control loop and its data plane, each in a thread of its own, without a process around them."""
 
     def __init__(
         self,
         folder: Path,
-        space: SearchSpace,
         bundle: Bundle,
         cache: SubnetCache,
         make_planner: Callable[..., Planner],
@@ -196,7 +204,7 @@ class RunningLoop:
         counters = FrameCounters()
         monitor = Monitor(sysroot, counters)
         self.evolver, first = Evolver.begin(
-            space, make_planner(QUICK_POLICY), cache, monitor.tick(), seed=0, wall=lambda: "now"
+            bundle.space, make_planner(), cache, monitor.tick(), seed=0, wall=lambda: "now"
         )
         manifest = bundle.manifest
         signature = ModelSignature(
@@ -276,9 +284,9 @@ def run_loop(
         def start(cache: SubnetCache | None = None, **options: Any) -> RunningLoop:
             made = RunningLoop(
                 socket_folder,
-                small_bundle.space,
                 small_bundle,
-                cache or SubnetCache(engine, 4),
+                # An empty cache is false.
+                SubnetCache(engine, 4) if cache is None else cache,
                 make_planner,
                 board.root,
                 **options,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def test_folder_here_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_missing_bundle_is_told(tmp_path: Path) -> None:
     """For a name the names that there are, for a path the file that is not there."""
-    with pytest.raises(BundleMissingError, match="there is no bundle 'hra': .*those that ship are .*har"):
+    with pytest.raises(BundleMissingError, match=r"there is no bundle 'hra': .*those that ship are .*har"):
         bundle_folder("hra")
     with pytest.raises(BundleMissingError, match=r"nowhere: manifest\.json is missing"):
         load_bundle(bundle_folder(f"{tmp_path}/nowhere"))
@@ -54,42 +55,53 @@ def test_board_is_detected_named_or_given(board: Board, tmp_path: Path) -> None:
         find_board("rasperry-pi-5", board.root)
 
 
-def test_measured_tables_are_taken(
+@dataclass(frozen=True)
+class Device:
+    """Where tables of the small bundle are looked for, and some to put there."""
+
+    state: Path
+    bundle: Bundle
+    profile: DeviceProfile
+    engine: OnnxEngine
+    tables: DeviceTables
+
+    def save(self, engine_name: str) -> Path:
+        """Leave tables for an engine; returns their file."""
+        path = tables_path(self.state, self.bundle.digest, self.profile.name, engine_name)
+        save_tables(path, self.tables)
+        return path
+
+    def find(self) -> DeviceTables:
+        """What the daemon would decide from."""
+        return find_tables(self.bundle, self.profile, self.engine, self.state)
+
+
+@pytest.fixture
+def device(
     tmp_path: Path, small_bundle: Bundle, profile: DeviceProfile, engine: OnnxEngine, as_measured: DeviceTables
-) -> None:
+) -> Device:
+    """A device without tables."""
+    return Device(tmp_path, small_bundle, profile, engine, as_measured)
+
+
+def test_measured_tables_are_taken(device: Device) -> None:
     """What was measured for this bundle on this device with this engine is used."""
-    save_tables(tables_path(tmp_path, small_bundle.digest, profile.name, engine.name), as_measured)
-    assert as_measured.facts == find_tables(small_bundle, profile, engine, tmp_path).facts
+    device.save(device.engine.name)
+    assert device.tables.facts == device.find().facts
 
 
-def test_without_tables_an_estimate_stands_in(
-    tmp_path: Path,
-    small_bundle: Bundle,
-    profile: DeviceProfile,
-    engine: OnnxEngine,
-    as_measured: DeviceTables,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_without_tables_an_estimate_stands_in(device: Device, caplog: pytest.LogCaptureFixture) -> None:
     """Tables of another engine do not count, and nothing is wrong about having none."""
-    save_tables(tables_path(tmp_path, small_bundle.digest, profile.name, "another-engine"), as_measured)
-    tables = find_tables(small_bundle, profile, engine, tmp_path)
-    assert tables.facts.estimate
+    device.save("another-engine")
+    assert device.find().facts.estimate
     assert [] == caplog.records
 
 
-def test_damaged_tables_do_not_keep_a_device_from_serving(
-    tmp_path: Path,
-    small_bundle: Bundle,
-    profile: DeviceProfile,
-    engine: OnnxEngine,
-    as_measured: DeviceTables,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_damaged_tables_do_not_keep_a_device_from_serving(device: Device, caplog: pytest.LogCaptureFixture) -> None:
     """An estimate stands in, and the journal says which file is damaged and what to do."""
-    path = tables_path(tmp_path, small_bundle.digest, profile.name, engine.name)
-    save_tables(path, as_measured)
+    path = device.save(device.engine.name)
     path.write_bytes(path.read_bytes()[:-100])
-    assert find_tables(small_bundle, profile, engine, tmp_path).facts.estimate
+    assert device.find().facts.estimate
     [record] = caplog.records
     assert logging.ERROR == record.levelno
     assert str(path) in record.message

@@ -95,9 +95,9 @@ class ControlLoop:
         self._pinned = False
         self._count = 0
         self._last = first
-        self._throttled: bool | None = None
         self._rejected: dict[str, int] = {}
         self._decided(first)
+        self._throttled = self._context.throttled
 
     def stop(self) -> None:
         """End the loop at its next turn; safe to call from a signal handler."""

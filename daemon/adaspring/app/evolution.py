@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import msgspec
@@ -105,21 +106,13 @@ class Evolver:
             EngineError: If it cannot be prepared: there is nothing to serve with.
         """
         started_s = clock()
-        decision = planner.decide(context, None, Cause("start", "the daemon started"), seed=seed)
-        decided_s = clock()
-        prepared, hit = cache.prepare(space.check(decision.genome))
+        choice = planner.choose(context, None, seed=seed)
+        chosen_s = clock()
+        prepared, hit = cache.prepare(space.check(choice.genome))
         evolver = cls(space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, clock=clock)
-        first = evolver._recorded(
-            "",
-            prepared,
-            decision.cause,
-            context.at_s,
-            cache_hit=hit,
-            seen_s=started_s,
-            decided_s=decided_s,
-            decision=decision,
-        )
-        return evolver, first
+        swap = _Swap("", prepared, hit, started_s, chosen_s, clock())
+        cause = Cause("start", "the daemon started")
+        return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause))
 
     def evolve(self, cause: Cause, context: Context, seen_s: float) -> Evolution:
         """Search for the context and swap, if the best subnet is another than the active one.
@@ -132,10 +125,10 @@ class Evolver:
         Raises:
             EngineError: If the subnet could not be prepared; the active one goes on.
         """
-        incumbent = self.active.current.subnet.genome
-        decision = self.planner.decide(context, incumbent, cause, seed=self._seed)
-        genome = self._space.check(decision.genome)
-        return self._move(genome, cause, context.at_s, seen_s=seen_s, decided_s=self._clock(), decision=decision)
+        choice = self.planner.choose(context, self.active.current.subnet.genome, seed=self._seed)
+        swap = self._swap(choice.genome, seen_s=seen_s, chosen_s=self._clock())
+        # Told after the flip: what a person wants to know need not hold up frames.
+        return self._recorded(swap, cause, context.at_s, self.planner.decision(choice, cause))
 
     def pin(self, genome: Genome, cause: Cause, at_s: float) -> Evolution:
         """Swap to a subnet that an operator asks for.
@@ -144,48 +137,44 @@ class Evolver:
             EngineError: If the subnet could not be prepared; the active one goes on.
         """
         now_s = self._clock()
-        return self._move(genome, cause, at_s, seen_s=now_s, decided_s=now_s, decision=None)
+        return self._recorded(self._swap(genome, seen_s=now_s, chosen_s=now_s), cause, at_s, None)
 
-    def _move(
-        self, genome: Genome, cause: Cause, at_s: float, *, seen_s: float, decided_s: float, decision: Decision | None
-    ) -> Evolution:
+    def _swap(self, genome: Genome, *, seen_s: float, chosen_s: float) -> _Swap:
         before = self.active.current.subnet
         if before.genome.tobytes() == genome.tobytes():
             prepared, hit = Prepared(before, 0.0, 0.0, 0.0), True
         else:
             prepared, hit = self._cache.prepare(genome)
             self.active.publish(prepared.subnet)
-        return self._recorded(
-            before.name, prepared, cause, at_s, cache_hit=hit, seen_s=seen_s, decided_s=decided_s, decision=decision
-        )
+        return _Swap(before.name, prepared, hit, seen_s, chosen_s, self._clock())
 
-    def _recorded(
-        self,
-        from_subnet: str,
-        prepared: Prepared,
-        cause: Cause,
-        at_s: float,
-        *,
-        cache_hit: bool,
-        seen_s: float,
-        decided_s: float,
-        decision: Decision | None,
-    ) -> Evolution:
-        total_us = (self._clock() - seen_s) * 1e6
-        subnet = prepared.subnet.name
+    def _recorded(self, swap: _Swap, cause: Cause, at_s: float, decision: Decision | None) -> Evolution:
+        prepared = swap.prepared
         return Evolution(
             at=self._wall(),
             at_s=at_s,
             cause=cause,
-            from_subnet=from_subnet,
-            subnet=subnet,
+            from_subnet=swap.from_subnet,
+            subnet=prepared.subnet.name,
             generation=self.active.current.number,
-            swapped=subnet != from_subnet,
-            cache_hit=cache_hit,
-            search_us=(decided_s - seen_s) * 1e6,
+            swapped=prepared.subnet.name != swap.from_subnet,
+            cache_hit=swap.cache_hit,
+            search_us=(swap.chosen_s - swap.seen_s) * 1e6,
             assemble_us=prepared.assemble_us,
             load_us=prepared.load_us,
             warm_us=prepared.warm_us,
-            total_us=total_us,
+            total_us=(swap.flipped_s - swap.seen_s) * 1e6,
             decision=decision,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    """A swap and when its parts were done, in seconds."""
+
+    from_subnet: str
+    prepared: Prepared
+    cache_hit: bool
+    seen_s: float
+    chosen_s: float
+    flipped_s: float

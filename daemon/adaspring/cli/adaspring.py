@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from adaspring import __version__
 from adaspring.cli.demo.command import add_demo
 from adaspring.cli.profile_command import add_profile
-from adaspring.errors import AdaSpringError
+from adaspring.errors import AdaSpringError, WorkbenchError
 from adaspring.simulate import fit_scenario
 
 Command = Callable[[argparse.Namespace], int]
@@ -33,14 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"adaspring {__version__}")
     subcommands = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
 
-    train = subcommands.add_parser("train", help="train a bundle from a recipe")
-    _add_recipe(train)
-    train.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of the bundle (default: bundle/ beside the recipe)"
-    )
-    train.add_argument("--work", type=Path, metavar="DIR", help="folder of the checkpoint (default: .cache/train/NAME)")
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    train.set_defaults(command=_train)
+    _add_workbench(subcommands)
     add_profile(subcommands)
     add_demo(subcommands)
 
@@ -52,35 +44,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
+def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = subcommands.add_parser("train", help="train a bundle from a recipe")
+    train.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle (default: bundle/ by the recipe)")
+    train.add_argument("--work", type=Path, metavar="DIR", help="folder of checkpoints (default: .cache/train/NAME)")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoints")
+
+    evaluate = subcommands.add_parser("evaluate", help="measure subnets of a bundle as the daemon assembles them")
+    evaluate.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    evaluate.add_argument(
+        "--split", choices=["validation", "test"], default="validation", help="rows (default: validation)"
+    )
+    evaluate.add_argument("--subnets", type=int, default=200, help="random subnets to measure (default: 200)")
+
+    sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
+    sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
+
+    for name, parser in (("train", train), ("evaluate", evaluate), ("sample", sample)):
+        parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
+        parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
+        parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
+        parser.set_defaults(command=_workbench, name=name)
+
+
+def _workbench(options: argparse.Namespace) -> int:
+    try:
+        from adaspring.cli import workbench  # noqa: PLC0415 - imports torch, which the other subcommands do without
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise WorkbenchError("training needs torch: pip install 'adaspring[train]'") from error
+    commands = {"train": workbench.run_train, "evaluate": workbench.run_evaluate, "sample": workbench.run_sample}
+    return commands[options.name](options)
 
 
 def _fit_scenario(options: argparse.Namespace) -> int:
     fit_scenario(options.traces)
-    return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    import msgspec
-    from rich.console import Console
-
-    from adaspring.workbench.build import build
-    from adaspring.workbench.data import find_data
-    from adaspring.workbench.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe)
-    evaluation = build(
-        recipe,
-        find_data(recipe, options.data),
-        options.out or options.recipe.parent / "bundle",
-        work=options.work or Path(".cache/train") / recipe.name,
-        command=shlex.join(["adaspring", *sys.argv[1:]]),
-        resume=options.resume,
-        console=Console(stderr=True),
-    )
-    print(msgspec.json.encode(evaluation).decode())
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
+from adaspring.context.jetson import JetsonStatsSensor
 from adaspring.context.memory import MemorySensor
 from adaspring.context.model import Context, Reading
 from adaspring.context.processor import FrequencySensor, load_sensor
@@ -25,7 +26,7 @@ RESCAN_S = 60.0
 #: The same while one of a sensor's readings is missing: it may come back under another number.
 RETRY_S = 5.0
 
-_FIRMWARE, _FREQUENCY = "firmware_throttled", "frequency_capped"
+_FIRMWARE, _FREQUENCY, _JETSON = "firmware_throttled", "frequency_capped", "jetson_power_w"
 
 
 class Counters(Protocol):
@@ -59,14 +60,15 @@ class Monitor:
             clock: Monotonic, in seconds.
             smoothing: Time constants.
         """
-        tree = Sysroot(sysroot)
+        tree, live = Sysroot(sysroot), sysroot == Path("/")
         sensors: tuple[Sensor, ...] = (
             SupplySensor(tree),
             ThermalSensor(tree),
             FrequencySensor(tree),
             FirmwareSensor(tree),
             MemorySensor(tree),
-            load_sensor(tree, live=sysroot == Path("/")),
+            load_sensor(tree, live=live),
+            JetsonStatsSensor(live=live),
         )
         self._watches = [_Watch(sensor) for sensor in sensors]
         self._counters = counters
@@ -87,6 +89,7 @@ class Monitor:
         readings: dict[str, Reading] = {}
         for watch in self._watches:
             readings.update(watch.look(now_s))
+        readings["power_w"] = _first(readings["power_w"], readings[_JETSON])
         readings["throttled"] = _throttled(readings[_FREQUENCY], readings[_FIRMWARE])
         event_rate_hz = self._event_rate.update(self._counters.received, now_s)
         readings["event_rate_hz"] = _own(event_rate_hz, "frames received", "a rate takes two looks")
@@ -169,6 +172,11 @@ def _throttled(frequency: Reading, firmware: Reading) -> Reading:
     if not known:
         return Reading(None, frequency.source, f"{frequency.reason}; {firmware.reason}")
     return max(known, key=lambda reading: reading.value or 0.0)
+
+
+def _first(sysfs: Reading, other: Reading) -> Reading:
+    """What sysfs says; what another source says only where that is nothing."""
+    return other if sysfs.value is None and other.value is not None else sysfs
 
 
 def _own(value: float | None, source: str, reason: str) -> Reading:

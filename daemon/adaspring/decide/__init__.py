@@ -2,7 +2,7 @@
 
 from adaspring.decide.budgets import Budgets, Reference, budgets, check_policy, latency_budget_us
 from adaspring.decide.decision import Alternative, Decision, Prediction, Relaxed
-from adaspring.decide.planner import Planner, replay
+from adaspring.decide.planner import Choice, Planner, replay
 from adaspring.decide.policy import Policy, ThermalState, TriggerPolicy, thermal_state
 from adaspring.decide.trigger import Cause, Trigger
 
@@ -10,6 +10,7 @@ __all__ = [
     "Alternative",
     "Budgets",
     "Cause",
+    "Choice",
     "Decision",
     "Planner",
     "Policy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 import msgspec
@@ -15,7 +16,7 @@ from adaspring.decide.decision import Decision, Prediction
 from adaspring.decide.explain import MIB, Ledger, alternatives, relaxations
 from adaspring.decide.policy import Policy, thermal_state
 from adaspring.decide.problem import Array, Problem, Quantity
-from adaspring.decide.search import Deadline, Search
+from adaspring.decide.search import Deadline, Found, Search
 from adaspring.decide.trigger import Cause
 from adaspring.errors import TableError
 from adaspring.space import Genome, SearchSpace, analytic_tables
@@ -27,6 +28,36 @@ LEAST_SPAN_POINTS = 1.0
 #: less than this say nothing (a subnet better than the full network can even score below zero).
 LEAST_OBJECTIVE = 0.01
 _ELEMENT_BYTES = {"float32": 4, "int8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A subnet chosen, and what `Planner.decision` needs to tell why.
+
+    Attributes:
+        context: The context behind it.
+        incumbent: The genome that ran until then; None at the start.
+        seed: Seed of the search.
+        latency_factor: Measured over predicted latency that the correction stood at.
+        budgets: What the context allows.
+        limits: The same in the units of the search, shape ``(4,)``.
+        found: What the search found.
+        search_us: Time of the search, in microseconds.
+    """
+
+    context: Context
+    incumbent: Genome | None
+    seed: int
+    latency_factor: float
+    budgets: Budgets
+    limits: Array
+    found: Found
+    search_us: float
+
+    @property
+    def genome(self) -> Genome:
+        """The chosen subnet."""
+        return self.found.genome
 
 
 class Planner:
@@ -101,22 +132,23 @@ class Planner:
         self._search = Search(self._problem, known)
         self.fingerprint = self._digest(known)
 
-    def decide(
+    def choose(
         self,
         context: Context,
         incumbent: Genome | None,
-        cause: Cause,
         *,
         seed: int = 0,
         clock: Callable[[], float] = monotonic,
         latency_factor: float | None = None,
-    ) -> Decision:
-        """Choose the subnet for a context.
+    ) -> Choice:
+        """Choose the subnet for a context; `decision` tells the rest of it.
+
+        What a person wants to know takes a quarter of the time, and the swap need not
+        wait for it.
 
         Args:
             context: What the device is going through.
             incumbent: The subnet that runs; None at the start.
-            cause: Why to decide.
             seed: Seed of the search.
             clock: Monotonic, in seconds; the search's deadline is read on it.
             latency_factor: Stands in for what the correction has learned, to repeat a decision.
@@ -124,8 +156,7 @@ class Planner:
         self._condition = thermal_state(self.policy, context)
         factor = self.latency_correction if latency_factor is None else latency_factor
         allowed = budgets(self.policy, context, self.reference)
-        ledger = self._ledger(factor)
-        limits = self._limits(allowed, ledger.tail)
+        limits = self._limits(allowed, self.tables.facts.tail_ratio * factor)
         weights = np.array(
             [
                 allowed.lambda_accuracy / self.reference.accuracy_span_points,
@@ -145,26 +176,51 @@ class Planner:
             deadline=Deadline(clock, started_s + self.policy.search_deadline_ms * 1e-3),
         )
         search_us = (clock() - started_s) * 1e6
+        return Choice(context, incumbent, seed, factor, allowed, limits, found, search_us)
+
+    def decision(self, choice: Choice, cause: Cause) -> Decision:
+        """All of a decision, for the journal, for people, and to make it again.
+
+        Args:
+            choice: What was chosen.
+            cause: Why it was made.
+        """
+        found, incumbent = choice.found, choice.incumbent
+        ledger = self._ledger(choice.latency_factor)
         return Decision(
             planner=self.fingerprint,
-            seed=seed,
+            seed=choice.seed,
             cause=cause,
-            context=context,
-            latency_factor=factor,
+            context=choice.context,
+            latency_factor=choice.latency_factor,
             incumbent=None if incumbent is None else tuple(incumbent.tolist()),
-            budgets=allowed,
+            budgets=choice.budgets,
             genome=tuple(found.genome.tolist()),
             text=self.space.format(found.genome),
             predicted=ledger.predictions(self._problem.of_genomes(found.genome[None]))[0],
             objective=found.objective,
             bound=found.bound,
-            gap_percent=100 * (found.objective - found.bound) / max(abs(found.objective), LEAST_OBJECTIVE),
+            gap_percent=100 * (found.objective - found.bound) / abs(found.objective),
             feasible=not found.relaxed,
-            relaxed=relaxations(ledger, found, limits),
+            relaxed=relaxations(ledger, found, choice.limits),
             alternatives=alternatives(ledger, found, incumbent=incumbent is not None),
             in_time=found.in_time,
-            search_us=search_us,
+            search_us=choice.search_us,
         )
+
+    def decide(
+        self,
+        context: Context,
+        incumbent: Genome | None,
+        cause: Cause,
+        *,
+        seed: int = 0,
+        clock: Callable[[], float] = monotonic,
+        latency_factor: float | None = None,
+    ) -> Decision:
+        """`choose`, then `decision`."""
+        choice = self.choose(context, incumbent, seed=seed, clock=clock, latency_factor=latency_factor)
+        return self.decision(choice, cause)
 
     @property
     def latency_correction(self) -> float:

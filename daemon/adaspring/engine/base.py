@@ -97,8 +97,8 @@ class Active:
 
 
 #: Runs before the first frame. The first run of a session allocates and packs and
-#: takes twice the steady time, the second still a tenth more; the third is steady.
-WARM_RUNS = 3
+#: takes about twice the steady time; the second is within a tenth of it.
+WARM_RUNS = 2
 
 
 def warm(subnet: Subnet, batch: Batch) -> None:

@@ -42,4 +42,6 @@ def fit_tables(space: SearchSpace, genomes: Genome, percent: Array) -> AccuracyT
 
 def unmeasured(space: SearchSpace) -> AccuracyTables:
     """What a bundle holds, in memory alone, until its accuracy is measured."""
-    return AccuracyTables(SlotTable.of_macs(space, analytic_tables(space)), error_points=100.0, kendall_tau=0.0, subnets=0)
+    return AccuracyTables(
+        SlotTable.of_macs(space, analytic_tables(space)), error_points=100.0, kendall_tau=0.0, subnets=0
+    )

@@ -57,27 +57,16 @@ class Augmenter:
     def _rotated(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         # Turning mixes the axes of a sensor in raw units, so the scale is taken off and put back.
         turns = _rotations(_normal(rng, (len(x), AXES), np.deg2rad(self.how.rotation_deg)))
-        raw = (x / self.scale[:, None]).unflatten(1, (-1, AXES))
+        raw = (x / self.scale[:, None]).reshape(len(x), -1, AXES, x.shape[-1])
         return torch.einsum("nij,nsjt->nsit", turns, raw).flatten(1, 2) * self.scale[:, None]
 
 
 def following_rows(rows: Rows) -> npt.NDArray[np.intp]:
-    """For each window the one that starts half a window later in the same recording, else itself."""
+    """For each window the one of the same class that starts half a window later in its recording, else itself."""
     half = rows.x.shape[-1] // 2
-    where = {
-        (int(volunteer), int(recording), int(start)): index
-        for index, (volunteer, recording, start) in enumerate(
-            zip(rows.volunteer, rows.recording, rows.start, strict=True)
-        )
-    }
-    later = [
-        where.get((int(volunteer), int(recording), int(start) + half), index)
-        for index, (volunteer, recording, start) in enumerate(
-            zip(rows.volunteer, rows.recording, rows.start, strict=True)
-        )
-    ]
-    later_rows = np.array(later, dtype=np.intp)
-    return np.where(rows.y[later_rows] == rows.y, later_rows, np.arange(len(rows)))
+    keys = np.stack([rows.volunteer, rows.recording, rows.y, rows.start], axis=1).tolist()
+    row_of = {tuple(key): row for row, key in enumerate(keys)}
+    return np.array([row_of.get((*key[:3], key[3] + half), row) for row, key in enumerate(keys)], dtype=np.intp)
 
 
 def _rotations(vectors: Tensor) -> Tensor:
@@ -85,7 +74,8 @@ def _rotations(vectors: Tensor) -> Tensor:
     skew = torch.zeros(len(vectors), AXES, AXES)
     x, y, z = vectors.unbind(dim=1)
     skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -z, y, -x
-    return torch.linalg.matrix_exp(skew - skew.transpose(1, 2))
+    matrices: Tensor = torch.linalg.matrix_exp(skew - skew.transpose(1, 2))
+    return matrices
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Tensor:

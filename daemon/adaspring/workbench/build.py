@@ -77,7 +77,7 @@ def build(
         command=command,
         seed=recipe.training.seed,
         duration_s=round(perf_counter() - started, 1),
-        epochs=recipe.training.epochs,
+        epochs=recipe.training.ensemble.epochs + recipe.training.settle.epochs,
         data=f"{recipe.data.file}: {len(train_rows)} windows of {len(np.unique(train_rows.volunteer))} volunteers",
         torch=str(torch.__version__),
     )
@@ -88,7 +88,7 @@ def build(
         test_rows=evaluation.rows,
     )
     manifest = msgspec.structs.replace(bundle.manifest, training=facts, accuracy=accuracy)
-    card = write_card(recipe, manifest, evaluation)
+    card = write_card(recipe, manifest, bundle.accuracy, evaluation)
     write_bundle(out, manifest, bundle.weights, bundle.accuracy, card)
     load_bundle(out)
     return evaluation

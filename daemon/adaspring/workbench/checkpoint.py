@@ -45,7 +45,9 @@ class Checkpoint:
         groups = {"weights": self.weights, "average": self.average, "best": self.best, "moments": self.moments}
         # Cloned, because safetensors refuses tensors that share memory.
         tensors = {
-            f"{group}/{name}": tensor.detach().clone() for group, members in groups.items() for name, tensor in members.items()
+            f"{group}/{name}": tensor.detach().clone()
+            for group, members in groups.items()
+            for name, tensor in members.items()
         }
         facts = {"recipe": self.recipe, "epoch": self.epoch, "best_percent": self.best_percent}
         unfinished = path.with_suffix(".partial")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +68,9 @@ def find_data(recipe: Recipe, folder: Path | None) -> Path:
     folder = folder or (Path(named) if named else None)
     advice = f"Get it from {recipe.data.source}. Licence: {recipe.data.licence}"
     if folder is None:
-        raise DataError(f"no data folder: give --data DIR or set {DATA_VARIABLE} to one with {recipe.data.file}. {advice}")
+        raise DataError(
+            f"no data folder: give --data DIR or set {DATA_VARIABLE} to one with {recipe.data.file}. {advice}"
+        )
     path = folder / recipe.data.file
     if not path.is_file():
         raise DataError(f"{path} is not there. {advice}")
@@ -89,10 +93,14 @@ def load_rows(path: Path, recipe: Recipe, split: Split) -> Rows:
     part = "test" if split == "test" else "train"
     with _opened(path) as arrays:
         x = _array(path, arrays, f"x_{part}")
-        facts = [_array(path, arrays, f"{name}_{part}").astype(np.int64) for name in ("y", "subject", "experiment", "start")]
+        facts = [
+            _array(path, arrays, f"{name}_{part}").astype(np.int64) for name in ("y", "subject", "experiment", "start")
+        ]
     expected = (*recipe.space.input_size, recipe.space.input_channels)
     if x.shape[1:] != expected or any(fact.shape != x.shape[:1] for fact in facts):
-        raise DataError(f"{path}: x_{part} has shape {x.shape}; the recipe needs (rows, {', '.join(map(str, expected))})")
+        raise DataError(
+            f"{path}: x_{part} has shape {x.shape}; the recipe needs (rows, {', '.join(map(str, expected))})"
+        )
     _refuse_bad_rows(path, part, x, facts[0], recipe.space.outputs)
     rows = Rows(np.ascontiguousarray(x.transpose(0, 2, 1), dtype=np.float32), *facts)
     if split == "test":
@@ -100,7 +108,9 @@ def load_rows(path: Path, recipe: Recipe, split: Split) -> Rows:
     held = np.isin(rows.volunteer, recipe.data.validation_volunteers)
     chosen = rows.take(held if split == "validation" else ~held)
     if not len(chosen):
-        raise DataError(f"{path}: no window of the {split} split; validation_volunteers must name some volunteers, not all")
+        raise DataError(
+            f"{path}: no window of the {split} split; validation_volunteers must name some volunteers, not all"
+        )
     return chosen
 
 
@@ -110,10 +120,13 @@ def channel_scale(rows: Rows) -> npt.NDArray[np.float32]:
     The mean stays: with a factor alone, zero padding means zero before and after.
     """
     power = np.square(rows.x.astype(np.float64)).mean(axis=(0, 2))
-    return (1.0 / np.sqrt(np.maximum(power, 1e-12))).astype(np.float32)
+    scale: npt.NDArray[np.float32] = (1.0 / np.sqrt(np.maximum(power, 1e-12))).astype(np.float32)
+    return scale
 
 
-def _refuse_bad_rows(path: Path, part: str, x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], classes: int) -> None:
+def _refuse_bad_rows(
+    path: Path, part: str, x: npt.NDArray[np.floating], y: npt.NDArray[np.int64], classes: int
+) -> None:
     broken = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2)))
     if len(broken):
         raise DataError(f"{path}: x_{part} row {broken[0]} holds a value that is not a finite number")
@@ -122,14 +135,17 @@ def _refuse_bad_rows(path: Path, part: str, x: npt.NDArray[np.floating], y: npt.
         raise DataError(f"{path}: y_{part} row {unknown[0]} is {y[unknown[0]]}; labels run from 0 to {classes - 1}")
 
 
-def _opened(path: Path) -> np.lib.npyio.NpzFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     try:
-        return np.load(path, allow_pickle=False)
+        arrays = np.load(path, allow_pickle=False)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    with arrays:
+        yield arrays
 
 
-def _array(path: Path, arrays: np.lib.npyio.NpzFile, name: str) -> npt.NDArray:
+def _array(path: Path, arrays: Mapping[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     try:
         return arrays[name]
     except KeyError:

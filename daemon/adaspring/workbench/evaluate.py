@@ -11,11 +11,10 @@ import torch
 
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.space import Genome, SearchSpace, subnet_costs
-from adaspring.tables import kendall_tau
+from adaspring.space import Genome, SearchSpace, analytic_tables, subnet_costs
+from adaspring.tables import SlotTable, build_atlas, kendall_tau
 from adaspring.workbench.accuracy import Array, measure
 from adaspring.workbench.data import Rows
-from adaspring.workbench.front import accuracy_front
 from adaspring.workbench.sampling import diverse
 from adaspring.workbench.supernet import Recorded, Weights, forward
 from adaspring.workbench.train import accuracy_percent
@@ -25,19 +24,23 @@ SEED = 20_000
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Accuracy after recalibration minus accuracy at once, in points, over some subnets.
+    """What some subnets lose by not being recalibrated: accuracy afterwards minus accuracy at once, in points.
 
     Attributes:
         subnets: How many.
         median: Median.
         p95: 95th percentile.
         worst: The greatest loss.
+        instant_median: Median of the accuracy at once, in percent.
+        instant_least: Least of it.
     """
 
     subnets: int
     median: float
     p95: float
     worst: float
+    instant_median: float
+    instant_least: float
 
 
 class SubnetReport(msgspec.Struct, frozen=True):
@@ -61,7 +64,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         median: The subnet with the median of MACs among the random ones.
         smallest: The least subnet.
         random: Gap over the random subnets.
-        front: Gap over every subnet of the front of predicted accuracy against MACs.
+        front: Gap over every subnet of the front of predicted accuracy, MACs and parameters.
         predictor_kendall_tau: Rank correlation of predicted and measured accuracy on the random subnets.
         predictor_error_points: Mean absolute error of the prediction on them, in points.
     """
@@ -100,8 +103,8 @@ class Recalibration:
         """Take weights and rows."""
         scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)[:, None]
         weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
-        scaled = (torch.from_numpy(part.x * scale) for part in (train, rows))
-        return Recalibration(bundle.space, weights, *scaled, torch.from_numpy(rows.y))
+        train_x, x = torch.from_numpy(train.x * scale), torch.from_numpy(rows.x * scale)
+        return Recalibration(bundle.space, weights, train_x, x, torch.from_numpy(rows.y))
 
     @torch.no_grad()
     def accuracy(self, genome: Genome) -> float:
@@ -114,7 +117,13 @@ class Recalibration:
 
 
 def evaluate(
-    bundle: Bundle, train: Rows, rows: Rows, split: str, *, subnets: int = 200, advance: Callable[[], None] = lambda: None
+    bundle: Bundle,
+    train: Rows,
+    rows: Rows,
+    split: str,
+    *,
+    subnets: int = 200,
+    advance: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Evaluate a bundle.
 
@@ -128,7 +137,7 @@ def evaluate(
     """
     space = bundle.space
     random = diverse(space, np.random.default_rng(SEED), subnets)
-    front = accuracy_front(bundle)
+    front = _front(bundle)
     macs = np.array([subnet_costs(space, genome).macs for genome in random])
     median = random[np.argsort(macs)[subnets // 2]]
     genomes = np.concatenate([[space.full(), median, space.smallest()], random, front])
@@ -138,23 +147,40 @@ def evaluate(
     for index, genome in enumerate(genomes):
         recalibrated[index] = recalibration.accuracy(genome)
         advance()
-    named = [_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(3)]
-    loss = recalibrated - instant
+    full, middle, smallest = (_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(3))
+    drawn, fronted = slice(3, 3 + subnets), slice(3 + subnets, None)
     predicted = bundle.accuracy.percent.evaluate(space, random)
-    measured = instant[3 : 3 + subnets]
     return Evaluation(
-        split,
-        len(rows),
-        *named,
-        random=_gap(loss[3 : 3 + subnets]),
-        front=_gap(loss[3 + subnets :]),
-        predictor_kendall_tau=kendall_tau(predicted, measured),
-        predictor_error_points=float(np.abs(predicted - measured).mean()),
+        split=split,
+        rows=len(rows),
+        full=full,
+        median=middle,
+        smallest=smallest,
+        random=_gap(instant[drawn], recalibrated[drawn]),
+        front=_gap(instant[fronted], recalibrated[fronted]),
+        predictor_kendall_tau=kendall_tau(predicted, instant[drawn]),
+        predictor_error_points=float(np.abs(predicted - instant[drawn]).mean()),
     )
 
 
-def _gap(loss: Array) -> Gap:
-    return Gap(len(loss), float(np.median(loss)), float(np.percentile(loss, 95)), float(loss.max()))
+def _front(bundle: Bundle) -> Genome:
+    """The front that needs no device: predicted accuracy, MACs and parameters."""
+    analytic = analytic_tables(bundle.space)
+    macs = SlotTable.of_macs(bundle.space, analytic)
+    parameters = SlotTable.of_parameters(bundle.space, analytic)
+    return build_atlas(bundle.space, bundle.accuracy.percent, macs, macs, parameters).genomes
+
+
+def _gap(instant: Array, recalibrated: Array) -> Gap:
+    loss = recalibrated - instant
+    return Gap(
+        subnets=len(loss),
+        median=float(np.median(loss)),
+        p95=float(np.percentile(loss, 95)),
+        worst=float(loss.max()),
+        instant_median=float(np.median(instant)),
+        instant_least=float(instant.min()),
+    )
 
 
 def _report(space: SearchSpace, genome: Genome, instant: float, recalibrated: float) -> SubnetReport:

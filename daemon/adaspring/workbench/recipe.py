@@ -6,7 +6,6 @@ import sys
 from difflib import get_close_matches
 from pathlib import Path
 from re import search
-from typing import Any
 
 import msgspec
 
@@ -19,11 +18,7 @@ else:
     import tomli as tomllib
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all sections: immutable, and an unknown key is an error."""
-
-
-class DataSection(_Section):
+class DataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which data, whose, and which of it is held out.
 
     Attributes:
@@ -42,7 +37,7 @@ class DataSection(_Section):
     validation_volunteers: tuple[int, ...]
 
 
-class InputSection(_Section):
+class InputSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The frame, as `bundle.InputSpec` has it; its scale is measured on the training rows."""
 
     name: str
@@ -51,7 +46,7 @@ class InputSection(_Section):
     rate_hz: float | None = None
 
 
-class AugmentSection(_Section):
+class AugmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far a training window may be bent; 0 leaves it as it is.
 
     Attributes:
@@ -67,14 +62,14 @@ class AugmentSection(_Section):
     noise: float = 0.0
 
 
-class PhaseSection(_Section):
+class PhaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One phase of the training: passes over the training rows, and the peak of the cosine."""
 
     epochs: int
     learning_rate: float
 
 
-class TrainingSection(_Section):
+class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ensemble training (see `train`).
 
     Attributes:
@@ -112,7 +107,7 @@ class TrainingSection(_Section):
     augment: AugmentSection = AugmentSection()
 
 
-class StatisticsSection(_Section):
+class StatisticsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the statistics of batch norm are fitted.
 
     Attributes:
@@ -126,19 +121,20 @@ class StatisticsSection(_Section):
     ridge: float
 
 
-class AccuracySection(_Section):
+class AccuracySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the accuracy tables are fitted: on how many subnets."""
 
     subnets: int
 
 
-class Recipe(_Section):
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole recipe.
 
     Attributes:
         name: Name of the model on the wire.
         version: Version of the bundle.
         title: One line for a person.
+        limits: What the model must not be trusted with; goes on the card.
         data: Data and split.
         input: The frame.
         space: The search space.
@@ -150,6 +146,7 @@ class Recipe(_Section):
     name: str
     version: str
     title: str
+    limits: str
     data: DataSection
     input: InputSection
     space: SpaceSpec
@@ -187,7 +184,6 @@ def _suggestion(message: str) -> str:
         return ""
     near = get_close_matches(unknown.group(1), sorted(_keys(Recipe)), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
-
 
 
 def _keys(section: type[msgspec.Struct]) -> set[str]:

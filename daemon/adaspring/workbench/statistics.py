@@ -92,9 +92,7 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     return rows
 
 
-def _solve(
-    design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], ridge: float
-) -> npt.NDArray[np.float32]:
+def _solve(design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], ridge: float) -> npt.NDArray[np.float32]:
     """Ridge regression of each column of a target over the observations in which it is a number."""
     solution = np.zeros((design.shape[1], target.shape[1]))
     penalty = np.full(design.shape[1], ridge)

@@ -162,7 +162,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = phase.how.learning_rate * _schedule(done / (phase.how.epochs * steps))
             optimizer.zero_grad()
-            taught, distilled = _accumulate(space, weights, phase, how, x, y, rng)
+            taught, distilled = _accumulate(space, weights, phase, how, x=x, y=y, rng=rng)
             if not isfinite(taught + distilled):
                 raise WorkbenchError(
                     f"the loss is no number at step {step} of epoch {state.epoch + 1}: lower learning_rate or look "
@@ -194,6 +194,7 @@ def _accumulate(
     weights: Weights,
     phase: Phase,
     how: TrainingSection,
+    *,
     x: Tensor,
     y: Tensor,
     rng: np.random.Generator,
@@ -202,7 +203,7 @@ def _accumulate(
     teacher = dict(features(space, weights, space.full(), x, phase.norm(weights, space.full())))
     logits = classify(weights, teacher[max(teacher)])
     loss = functional.cross_entropy(logits, y, label_smoothing=how.label_smoothing)
-    loss.backward()
+    torch.autograd.backward(loss)
     answers = functional.softmax(logits.detach(), dim=1)
     targets = {slot: feature.detach() for slot, feature in teacher.items()}
 
@@ -216,7 +217,7 @@ def _accumulate(
             distance = distance + functional.mse_loss(feature, target) / target.var()
         distilled = functional.cross_entropy(classify(weights, feature), answers[rows])
         distilled = distilled + how.feature_weight * distance / len(student)
-        distilled.backward()
+        torch.autograd.backward(distilled)
         total += float(distilled.detach())
     return float(loss.detach()), total
 

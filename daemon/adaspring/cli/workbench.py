@@ -1,0 +1,94 @@
+"""``adaspring train``, ``evaluate`` and ``sample``. Needs torch, so `cli.adaspring` imports it late."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import msgspec
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from adaspring.bundle import load_bundle
+from adaspring.workbench.build import build
+from adaspring.workbench.data import find_data, load_rows
+from adaspring.workbench.evaluate import Evaluation, evaluate
+from adaspring.workbench.progress import steps
+from adaspring.workbench.recipe import load_recipe
+from adaspring.workbench.sample import write_sample
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train a bundle and write it; the last line is the evaluation as JSON."""
+    recipe = load_recipe(options.recipe)
+    data = find_data(recipe, options.data)
+    torch.set_num_threads(options.threads)
+    console = Console(stderr=True)
+    out = options.out or options.recipe.parent / "bundle"
+    evaluation = build(
+        recipe,
+        data,
+        out,
+        work=options.work or Path(".cache", "train", recipe.name),
+        command=shlex.join(["adaspring", "train", str(options.recipe), "--data", "DIR"]),
+        resume=options.resume,
+        console=console,
+    )
+    (options.recipe.parent / "card.md").write_bytes((out / "card.md").read_bytes())
+    _show(evaluation)
+    return 0
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Evaluate a bundle; the last line is the outcome as JSON."""
+    recipe = load_recipe(options.recipe)
+    data = find_data(recipe, options.data)
+    torch.set_num_threads(options.threads)
+    bundle = load_bundle(options.bundle or options.recipe.parent / "bundle")
+    train, rows = load_rows(data, recipe, "train"), load_rows(data, recipe, options.split)
+    with steps(Console(stderr=True), "evaluation", None) as tell:
+        evaluation = evaluate(bundle, train, rows, options.split, subnets=options.subnets, advance=tell)
+    _show(evaluation)
+    return 0
+
+
+def run_sample(options: argparse.Namespace) -> int:
+    """Write the sample that ships with a bundle."""
+    recipe = load_recipe(options.recipe)
+    out = options.out or options.recipe.parent / "sample"
+    count = write_sample(recipe, find_data(recipe, options.data), out)
+    print(f"{count} windows written to {out}")
+    return 0
+
+
+def _show(evaluation: Evaluation) -> None:
+    console = Console(stderr=not sys.stdout.isatty())
+    subnets = Table("subnet", title=f"Accuracy on {evaluation.rows:,} windows of the {evaluation.split} split")
+    for heading in ("at once %", "recalibrated %", "MACs", "parameters", "peak activations"):
+        subnets.add_column(heading, justify="right")
+    named = {"full": evaluation.full, "median size": evaluation.median, "smallest": evaluation.smallest}
+    for title, report in named.items():
+        subnets.add_row(
+            f"{title}: {report.name}",
+            f"{report.instant_percent:.2f}",
+            f"{report.recalibrated_percent:.2f}",
+            f"{report.macs:,}",
+            f"{report.parameters:,}",
+            f"{report.peak_activation_elements:,}",
+        )
+    console.print(subnets)
+    gaps = Table("subnets", title="Lost by not being recalibrated, in points")
+    for heading in ("count", "median", "95th percentile", "worst", "median accuracy %", "least accuracy %"):
+        gaps.add_column(heading, justify="right")
+    for title, gap in (("random", evaluation.random), ("front", evaluation.front)):
+        figures = (gap.median, gap.p95, gap.worst, gap.instant_median, gap.instant_least)
+        gaps.add_row(title, str(gap.subnets), *(f"{figure:.2f}" for figure in figures))
+    console.print(gaps)
+    console.print(
+        f"accuracy tables: error {evaluation.predictor_error_points:.2f} points, "
+        f"Kendall tau {evaluation.predictor_kendall_tau:.2f} on the random subnets"
+    )
+    print(msgspec.json.encode(evaluation).decode())

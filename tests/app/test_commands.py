@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adaspring.app.commands import COMMANDS, answer
+from adaspring.client import ControlClient
+from adaspring.errors import EngineError, GenomeError, InternalError, InvalidArgumentError, NotFoundError, ReplyError
+from adaspring.serve.control import ControlServer
+from adaspring.serve.endpoint import CONTROL_MODE, claim
+
+
+class Operator:
+    """Stands for the control loop: says what it was asked, and fails where its subnet asks for it."""
+
+    def status(self) -> Any:
+        """A status."""
+        return "status"
+
+    def explain(self) -> Any:
+        """An evolution."""
+        return "explain"
+
+    def evolve(self) -> Any:
+        """An evolution."""
+        return "evolve"
+
+    def pin(self, subnet: str) -> Any:
+        """An evolution."""
+        if subnet == "unknown":
+            raise GenomeError("there is no such subnet")
+        if subnet == "broken":
+            raise EngineError("there is no memory left")
+        return f"pin {subnet}"
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Sends a command over a real socket; returns its result."""
+    folder = Path(f"/tmp/adaspring-{tmp_path_factory.getbasetemp().name}")  # noqa: S108 - short, as sockets need it
+    endpoint = f"ipc://{folder}/control.sock"
+    with claim(endpoint, mode=CONTROL_MODE) as claimed, zmq.Context() as context:
+        server = ControlServer(context, claimed)
+        stopping = threading.Event()
+
+        def serve() -> None:
+            while not stopping.is_set():
+                request = server.wait(5)
+                if request is not None:
+                    answer(server, request, Operator())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with ControlClient(endpoint) as client:
+            yield client.call
+        stopping.set()
+        server.wake()
+        thread.join(5)
+        server.close()
+    folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("status", "status"), ("explain", "explain"), ("evolve", "evolve"), ("unpin", "evolve")],
+)
+def test_command_is_carried_out(call: Callable[..., Any], command: str, expected: str) -> None:
+    """Each command reaches the control loop; unpin lets the search decide."""
+    assert expected == call(command)
+
+
+def test_pin_takes_a_subnet(call: Callable[..., Any]) -> None:
+    """The one command with an argument."""
+    assert call("pin", subnet="f32:c16") == "pin f32:c16"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "error", "message"),
+    [
+        ("stauts", {}, NotFoundError, "no command 'stauts'; there are status, explain, evolve, pin, unpin"),
+        ("", {}, NotFoundError, "no command ''"),
+        ("status", {"verbose": True}, InvalidArgumentError, "status takes no arguments; it got verbose"),
+        ("unpin", {"subnet": "f32:c16"}, InvalidArgumentError, "unpin takes no arguments"),
+        ("pin", {}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
+        ("pin", {"subnet": 3}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
+        ("pin", {"subnet": "f32:c16", "for": "ever"}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
+        ("pin", {"subnet": "unknown"}, InvalidArgumentError, "there is no such subnet"),
+        ("pin", {"subnet": "broken"}, InternalError, "there is no memory left"),
+    ],
+)
+def test_refusal_says_why(
+    call: Callable[..., Any], command: str, arguments: dict[str, Any], error: type[ReplyError], message: str
+) -> None:
+    """A command that cannot be carried out is answered with a code and a sentence."""
+    with pytest.raises(error, match=message):
+        call(command, **arguments)
+    assert call("status") == "status"
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    command=st.sampled_from(COMMANDS) | st.text(),
+    arguments=st.dictionaries(st.text().filter(lambda name: name != "command"), st.integers() | st.text(), max_size=2),
+)
+def test_every_call_is_answered(call: Callable[..., Any], command: str, arguments: dict[str, Any]) -> None:
+    """Whatever is asked, the loop goes on: there is a result, or a refusal of the two kinds."""
+    try:
+        call(command, **arguments)
+    except (NotFoundError, InvalidArgumentError):
+        assert call("status") == "status"

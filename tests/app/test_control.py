@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+import pytest
+
+from adaspring.app.background import BackgroundProfiler
+from adaspring.app.control import STUCK_S
+from adaspring.app.counters import LEAST_FRAMES, FrameCounters
+from adaspring.app.evolution import Evolution
+from adaspring.app.notify import Notifier
+from adaspring.app.status import Status
+from adaspring.bundle import Bundle
+from adaspring.client import ControlClient, EventSubscriber
+from adaspring.decide import Planner
+from adaspring.engine import SubnetCache
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.errors import InternalError, InvalidArgumentError
+from adaspring.tables import DeviceTables
+
+if TYPE_CHECKING:
+    from tests.app.conftest import Board, FaultyEngine, RunningLoop
+
+Run: TypeAlias = "Callable[..., RunningLoop]"
+
+X = np.random.default_rng(0).standard_normal((3, 32), dtype=np.float32)
+
+
+def status_of(control: ControlClient) -> Status:
+    """As `adaspringctl` reads it."""
+    return msgspec.convert(control.call("status"), Status)
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> bool:
+    """Whether something comes true in time."""
+    until_s = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def next_evolution(events: EventSubscriber, kind: str) -> Evolution:
+    """The next one of a cause."""
+    for event in events:
+        if event.topic == "evolution":
+            evolution = msgspec.convert(event.data, Evolution)
+            if evolution.cause.kind == kind:
+                return evolution
+    raise AssertionError(f"no evolution of cause {kind} came")
+
+
+def test_status_tells_everything(run_loop: Run, small_bundle: Bundle, engine: OnnxEngine, board: Board) -> None:
+    """Model, device, subnet slot by slot, context with sources, tables, counters and the last evolution."""
+    running = run_loop()
+    with running.control() as control:
+        status = status_of(control)
+    assert ("toy", "1", "generic-x86_64", engine.name) == (
+        status.model,
+        status.bundle_version,
+        status.device,
+        status.engine,
+    )
+    active = running.evolver.active.current
+    assert (active.subnet.name, active.number) == (status.subnet, status.generation)
+    widths = [slot.width for slot in small_bundle.manifest.space.slots]
+    assert widths == [slot.full_width for slot in status.slots]
+    chosen = small_bundle.space.chosen(active.subnet.genome)
+    assert [(choice.operator, choice.width) for choice in chosen] == [
+        (slot.operator, slot.width) for slot in status.slots
+    ]
+    assert status.predicted.energy_mj <= status.full_energy_mj
+    assert (status.measured.frames, status.measured.latency_p95_us) == (0, None)
+    assert (90.0, 45.0, False) == (
+        status.context.battery_percent,
+        status.context.temperature_c,
+        status.context.throttled,
+    )
+    assert status.readings["battery_percent"].source == "BAT0"
+    assert status.tables.estimate
+    assert not status.pinned
+    assert not status.profiling
+    assert (1, "start", "") == (
+        status.evolutions,
+        status.last_evolution.cause.kind,
+        status.last_evolution.from_subnet,
+    )
+    assert board.root.is_dir()
+
+
+def test_frames_are_measured_and_latency_is_learned(run_loop: Run) -> None:
+    """Recent frames of the active subnet give percentiles, a rate, and a correction of the table."""
+    running = run_loop()
+    with running.client() as client, running.control() as control:
+        for _ in range(LEAST_FRAMES + 5):
+            result = client.infer(X)
+        assert result.subnet == running.evolver.active.current.subnet.name
+        assert eventually(lambda: status_of(control).latency_correction != 1.0)
+        status = status_of(control)
+        metadata = client.meta().parameters
+    assert LEAST_FRAMES + 5 == status.measured.frames == status.requests.answered
+    measured = status.measured
+    assert measured.latency_p20_us is not None
+    assert measured.latency_p50_us is not None
+    assert measured.latency_p95_us is not None
+    assert 0 < measured.latency_p20_us <= measured.latency_p50_us <= measured.latency_p95_us
+    assert status.context.latency_p95_us is not None
+    assert status.context.event_rate_hz is not None
+    assert "expected_latency_p95_us" in str(metadata)
+
+
+def test_a_change_of_context_evolves_and_is_told(run_loop: Run, board: Board) -> None:
+    """Battery, power, heat and throttling each lead to an evolution that names its cause with figures."""
+    running = run_loop()
+    with running.events("evolution", "throttle") as events, running.control() as control:
+        control.call("status")
+        time.sleep(0.1)  # a subscription takes a moment to arrive
+        board.show(battery_percent=10.0)
+        assert next_evolution(events, "battery").cause.sentence == "battery went from 90 to 10 %"
+        board.show(battery_percent=10.0, throttled=True, clock_mhz=1000.0)
+        emergency = next_evolution(events, "emergency")
+        assert emergency.cause.sentence == "the processor is throttled"
+        assert emergency.decision is not None
+        assert emergency.decision.budgets.lambda_energy == 1.0
+        board.show(battery_percent=10.0)
+        assert next_evolution(events, "recovery").cause.kind == "recovery"
+        board.show(battery_percent=10.0, plugged=True)
+        powered = next_evolution(events, "power")
+        assert powered.swapped
+        assert status_of(control).subnet == powered.subnet
+
+
+def test_throttling_is_an_event_of_its_own(run_loop: Run, board: Board) -> None:
+    """Told when it begins and when it ends, with who says so, and not in between."""
+    running = run_loop()
+    with running.events("throttle") as events:
+        time.sleep(0.1)
+        board.show(throttled=True, clock_mhz=1000.0)
+        begun = events.receive(10)
+        time.sleep(0.1)
+        board.show()
+        ended = events.receive(10)
+    assert begun is not None
+    assert ended is not None
+    assert (True, False) == (begun.data["throttled"], ended.data["throttled"])
+    assert "cpufreq" in begun.data["source"]
+    assert begun.sequence + 1 == ended.sequence
+
+
+def test_refused_requests_are_an_event(run_loop: Run) -> None:
+    """Each reason is told with its count when it grows, and not again."""
+    running = run_loop()
+    with running.events("reject") as events, running.client() as client:
+        time.sleep(0.1)
+        with pytest.raises(InvalidArgumentError):
+            client.infer(X[:, :5])
+        event = events.receive(10)
+        assert event is not None
+        assert {"shape": 1} == event.data
+        assert events.receive(0.1) is None
+
+
+def test_context_is_published_at_every_look(run_loop: Run) -> None:
+    """Subscribers see what the daemon sees, gap-free."""
+    with run_loop().events("context") as events:
+        first, second = events.receive(10), events.receive(10)
+    assert first is not None
+    assert second is not None
+    assert first.sequence + 1 == second.sequence
+    assert 90.0 == first.data["battery_percent"]
+
+
+def test_pin_holds_against_every_change(run_loop: Run, board: Board, small_bundle: Bundle) -> None:
+    """A pinned subnet stays whatever happens, and explains itself by the operator, until the search may decide."""
+    running = run_loop()
+    name = small_bundle.space.format(small_bundle.space.full())
+    with running.control() as control:
+        pinned = msgspec.convert(control.call("pin", subnet=name), Evolution)
+        assert (name, None) == (pinned.subnet, pinned.decision)
+        board.show(throttled=True, clock_mhz=1000.0)
+        assert eventually(lambda: status_of(control).context.throttled is True)
+        time.sleep(0.1)
+        status = status_of(control)
+        assert (name, True, 2) == (status.subnet, status.pinned, status.evolutions)
+        assert msgspec.convert(control.call("explain"), Evolution) == pinned
+        released = msgspec.convert(control.call("unpin"), Evolution)
+        assert name != released.subnet
+        assert not status_of(control).pinned
+        assert msgspec.convert(control.call("explain"), Evolution).cause.kind == "operator"
+
+
+@pytest.mark.parametrize("subnet", ["", "f32:c16", "f32:c16.c16.c32.c7", "f32:c16.c16.c32.c" + "9" * 5000])
+def test_impossible_pin_is_refused_and_harmless(run_loop: Run, subnet: str) -> None:
+    """What names no subnet changes nothing, however long its number is."""
+    with run_loop().control() as control:
+        before = status_of(control)
+        with pytest.raises(InvalidArgumentError):
+            control.call("pin", subnet=subnet)
+        after = status_of(control)
+    assert (before.subnet, False, 1) == (after.subnet, after.pinned, after.evolutions)
+
+
+def test_failed_evolution_keeps_serving(
+    run_loop: Run, board: Board, faulty_engine: FaultyEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine that fails costs an error in the journal and a refusal; subnet, pin and frames go on."""
+    running = run_loop(SubnetCache(faulty_engine, 4))
+    with running.control() as control, running.client() as client:
+        before = status_of(control)
+        faulty_engine.broken = True
+        board.show(battery_percent=5.0)
+        assert eventually(lambda: any("evolution failed" in record.message for record in caplog.records))
+        with pytest.raises(InternalError, match="no memory left"):
+            control.call("evolve")
+        assert before.subnet == client.infer(X).subnet == status_of(control).subnet
+        control.call("pin", subnet=before.subnet)
+        with pytest.raises(InternalError, match="no memory left"):
+            control.call("unpin")
+        assert status_of(control).pinned
+        faulty_engine.broken = False
+        control.call("unpin")
+        assert before.subnet != status_of(control).subnet
+    assert logging.ERROR == max(record.levelno for record in caplog.records)
+
+
+def test_watchdog_is_fed_while_both_threads_turn(run_loop: Run) -> None:
+    """Twice as often as the manager asks, however seldom the sensors are looked at."""
+    lines: list[str] = []
+    run_loop(notifier=Notifier(lines.append, 0.02), interval_s=60.0)
+    assert eventually(lambda: lines.count("WATCHDOG=1") >= 3)
+    assert lines[0].startswith("STATUS=f32:")
+
+
+def test_watchdog_is_not_fed_while_the_data_thread_is_stuck(run_loop: Run) -> None:
+    """A daemon whose frames are not answered gets no life from its control thread."""
+    lines: list[str] = []
+    running = run_loop(notifier=Notifier(lines.append, 0.02), clock=lambda: time.monotonic() + 2 * STUCK_S)
+    with running.events("context") as events:
+        assert events.receive(10) is not None
+        assert events.receive(10) is not None
+    assert "WATCHDOG=1" not in lines
+
+
+def profiler_that_ends(make_profiler: Callable[..., BackgroundProfiler], command: str) -> BackgroundProfiler:
+    """One that is over at once, well or not; `test_background` has it measure."""
+    profiler = make_profiler()
+    profiler._command = [command]
+    return profiler
+
+
+def test_measured_tables_are_adopted(
+    run_loop: Run,
+    make_profiler: Callable[..., BackgroundProfiler],
+    make_planner: Callable[..., Planner],
+    as_measured: DeviceTables,
+) -> None:
+    """Once profiling in the background is done, decisions follow from what was measured, beginning with one."""
+    profiler = profiler_that_ends(make_profiler, "true")
+    running = run_loop(profiler=profiler, replan=lambda: make_planner(tables=as_measured))
+    with running.control() as control, running.events("evolution") as events:
+        assert status_of(control).tables.estimate
+        profiler.start()
+        assert next_evolution(events, "tables").cause.sentence == "measured tables replace the estimate"
+        status = status_of(control)
+    assert (False, False) == (status.profiling, status.tables.estimate)
+
+
+def test_pinned_subnet_outlives_new_tables(
+    run_loop: Run,
+    make_profiler: Callable[..., BackgroundProfiler],
+    make_planner: Callable[..., Planner],
+    as_measured: DeviceTables,
+) -> None:
+    """New tables are adopted, and what an operator holds is held."""
+    profiler = profiler_that_ends(make_profiler, "true")
+    running = run_loop(profiler=profiler, replan=lambda: make_planner(tables=as_measured))
+    with running.control() as control:
+        pinned = control.call("pin", subnet=status_of(control).subnet)
+        profiler.start()
+        assert eventually(lambda: not status_of(control).tables.estimate)
+        status = status_of(control)
+    assert (pinned["subnet"], True, "operator") == (status.subnet, status.pinned, status.last_evolution.cause.kind)
+
+
+@pytest.mark.parametrize(("command", "message"), [("false", "ended with 1"), ("true", "no tables that can be used")])
+def test_without_measured_tables_the_estimate_stays(
+    run_loop: Run,
+    make_profiler: Callable[..., BackgroundProfiler],
+    command: str,
+    message: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Profiling that leaves nothing to use is over, is logged once, and changes nothing."""
+    profiler = profiler_that_ends(make_profiler, command)
+    with run_loop(profiler=profiler).control() as control:
+        profiler.start()
+        assert eventually(lambda: bool(caplog.records))
+        time.sleep(0.1)
+        status = status_of(control)
+    assert (False, True) == (status.profiling, status.tables.estimate)
+    assert status.last_evolution.cause.kind != "tables"
+    [record] = caplog.records
+    assert logging.ERROR == record.levelno
+    assert message in record.message
+
+
+def test_counters_stand_at_nothing_before_there_is_a_subnet() -> None:
+    """The first context is sensed before anything serves."""
+    counters = FrameCounters()
+    assert (0, None, 0) == (counters.received, counters.latency_p95_us, len(counters.recent_us()))
