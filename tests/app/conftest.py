@@ -16,6 +16,7 @@ import zmq
 from adaspring.app.background import BackgroundProfiler
 from adaspring.app.control import ControlLoop
 from adaspring.app.counters import FrameCounters
+from adaspring.app.daemon import _signature
 from adaspring.app.evolution import Evolver
 from adaspring.app.notify import Notifier
 from adaspring.boards import DeviceProfile, load_profile
@@ -32,7 +33,6 @@ from adaspring.resources import resource
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, DATA_MODE, claim
 from adaspring.serve.events import EventPublisher
-from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
 from adaspring.simulate import DayState, LiveTree
 from adaspring.space import Genome, analytic_tables
@@ -180,7 +180,12 @@ def faulty_engine(engine: OnnxEngine) -> FaultyEngine:
 
 
 class RunningLoop:
-    """A control loop and its data plane, each in a thread of its own, without a process around them."""
+    """A control loop and its data plane, each in a thread of its own, without a process around them.
+
+    Attributes:
+        evolver: Of the loop.
+        told: What the service manager heard.
+    """
 
     def __init__(
         self,
@@ -192,7 +197,7 @@ class RunningLoop:
         **options: Any,
     ) -> None:
         """Wire everything as the daemon does; `options` are those of `ControlLoop` that the test wants otherwise."""
-        self.lines: list[str] = []
+        self.told: list[str] = []
         self._endpoints = {name: f"ipc://{folder}/{name}.sock" for name in ("infer", "events", "control")}
         self._stack = ExitStack()
         claims = {
@@ -206,17 +211,7 @@ class RunningLoop:
         self.evolver, first = Evolver.begin(
             bundle.space, make_planner(), cache, monitor.tick(), seed=0, wall=lambda: "now"
         )
-        manifest = bundle.manifest
-        signature = ModelSignature(
-            manifest.name,
-            manifest.version,
-            manifest.input.name,
-            manifest.input.shape,
-            manifest.output.name,
-            len(manifest.output.labels),
-            manifest.output.labels,
-        )
-        self.plane = DataPlane(context, claims["infer"], self.evolver.active, signature, idle_s=0.02)
+        self.plane = DataPlane(context, claims["infer"], self.evolver.active, _signature(bundle), idle_s=0.02)
         self._stack.callback(self.plane.close)
         counters.attach(self.plane, self.evolver.active)
         events = EventPublisher(context, claims["events"])
@@ -237,7 +232,7 @@ class RunningLoop:
                 "data": self.plane,
                 "events": events,
                 "control": control,
-                "notifier": Notifier(self.lines.append, 0.02),
+                "notifier": Notifier(self.told.append, 0.02),
                 "profiler": None,
                 "replan": make_planner,
                 "first": first,
@@ -256,9 +251,11 @@ class RunningLoop:
         """Of the control socket."""
         return ControlClient(self._endpoints["control"])
 
-    def events(self, *topics: str) -> EventSubscriber:
-        """Of the event socket."""
-        return EventSubscriber(self._endpoints["events"], topics=topics, timeout_s=10)  # type: ignore[arg-type]
+    def events(self) -> EventSubscriber:
+        """Of the event socket; it has heard an event, so from now on it misses none."""
+        events = EventSubscriber(self._endpoints["events"], timeout_s=10)
+        assert events.receive(10)
+        return events
 
     def stop(self) -> None:
         """End both threads."""

@@ -35,7 +35,8 @@ def test_total_power_is_read(library: Path) -> None:
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
     reading = sensor.read()["jetson_power_w"]
-    assert (pytest.approx(5.23), "jetson-stats") == (reading.value, reading.source)
+    assert pytest.approx(5.23) == reading.value
+    assert reading.source == "jetson-stats"
 
 
 @pytest.mark.parametrize(

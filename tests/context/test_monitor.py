@@ -114,7 +114,7 @@ def test_readings_name_their_sources(monitor: Monitor) -> None:
     assert sources["temperature_c"] == "thermal_zone0 (cpu-thermal)"
     assert sources["battery_percent"] == "battery"
     assert sources["firmware_throttled"] == FIRMWARE
-    assert set(FILES) | {"throttled", "event_rate_hz", "latency_p95_us"} == set(sources)
+    assert set(FILES) | {"throttled", "event_rate_hz", "latency_p95_us", "jetson_power_w"} == set(sources)
 
 
 @pytest.fixture(params=FILES)
