@@ -157,6 +157,13 @@ def small_bundle(small_bundle_folder: Path) -> Bundle:
 
 
 @pytest.fixture
+def own_measuring_lock(socket_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile in this test, in whatever process, waits for nobody else's on this machine."""
+    monkeypatch.setenv("TMPDIR", str(socket_folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(socket_folder))
+
+
+@pytest.fixture
 def socket_folder() -> Iterator[Path]:
     """A folder whose path is short enough for the address of a socket, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="as-") as folder:

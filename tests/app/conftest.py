@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,22 +140,51 @@ def make_planner(small_bundle: Bundle, estimate: DeviceTables) -> Callable[..., 
 
 
 @pytest.fixture(scope="session")
-def nearly_profiled(small_bundle: Bundle, engine: OnnxEngine) -> Callable[[Path], Path]:
+def nearly_profiled(small_bundle: Bundle, engine: OnnxEngine) -> Callable[..., Path]:
     """Puts aside in a state folder what a profile that was cut near its end would have; returns where tables go.
 
     The latencies in it follow the MACs. A run that goes on from it is done in a moment.
     """
 
-    def leave(state: Path) -> Path:
+    def leave(state: Path, device: str = PROFILE) -> Path:
         space = small_bundle.space
         genomes = sample(space, Plan())[:-16]
         low_us = 20 + 1e-3 * SlotTable.of_macs(space, analytic_tables(space)).evaluate(space, genomes)
-        target = tables_path(state, small_bundle.digest, PROFILE, engine.name)
+        target = tables_path(state, small_bundle.digest, device, engine.name)
         target.parent.mkdir(parents=True)
         np.savez(target.with_suffix(".partial.npz"), genomes=genomes, low_us=low_us, tail_us=1.2 * low_us)
         return target
 
     return leave
+
+
+class Manager:
+    """The end of the notification socket that a service manager holds."""
+
+    def __init__(self, name: str) -> None:
+        """Listen on a path, or on an abstract name that begins with ``@``."""
+        self.name = name
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + name[1:] if name.startswith("@") else name)
+        self._socket.settimeout(0.0)
+
+    def heard(self) -> list[str]:
+        """What has come since the last call, one datagram each."""
+        lines: list[str] = []
+        with suppress(BlockingIOError):
+            while True:
+                lines.append(self._socket.recv(4096).decode())
+        return lines
+
+    def leave(self) -> None:
+        """Go away, and leave a path behind as a crash does."""
+        self._socket.close()
+
+
+@pytest.fixture(scope="session")
+def make_manager() -> type[Manager]:
+    """Makes service managers."""
+    return Manager
 
 
 class FaultyEngine:

@@ -6,39 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from adaspring.app.notify import Notifier
 
-
-class Manager:
-    """The end of the notification socket that a service manager holds."""
-
-    def __init__(self, name: str) -> None:
-        """Listen on a path, or on an abstract name that begins with ``@``."""
-        self.name = name
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + name[1:] if name.startswith("@") else name)
-        self._socket.settimeout(0.0)
-
-    def heard(self) -> list[str]:
-        """What has come since the last call, one datagram each."""
-        lines: list[str] = []
-        with suppress(BlockingIOError):
-            while True:
-                lines.append(self._socket.recv(4096).decode())
-        return lines
-
-    def leave(self) -> None:
-        """Go away, and leave a path behind as a crash does."""
-        self._socket.close()
+if TYPE_CHECKING:
+    from tests.app.conftest import Manager
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, socket_folder: Path) -> Iterator[Manager]:
+def manager(request: pytest.FixtureRequest, socket_folder: Path, make_manager: type[Manager]) -> Iterator[Manager]:
     """A manager at either kind of address."""
-    made = Manager(f"{socket_folder}/notify.sock" if request.param == "path" else f"@adaspring-test-{os.getpid()}")
+    made = make_manager(f"{socket_folder}/notify.sock" if request.param == "path" else f"@adaspring-test-{os.getpid()}")
     yield made
     made.leave()
 

@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AdaSpringError as error:
         print(f"adaspring: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import msgspec
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -19,13 +18,14 @@ from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import load_recipe
 from adaspring.workbench.sample import write_sample
+from adaspring.workbench.threads import use_threads
 
 
 def run_train(options: argparse.Namespace) -> int:
     """Train a bundle and write it; the last line is the evaluation as JSON."""
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     console = Console(stderr=True)
     out = options.out or options.recipe.parent / "bundle"
     evaluation = build(
@@ -46,7 +46,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Evaluate a bundle; the last line is the outcome as JSON."""
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     bundle = load_bundle(options.bundle or options.recipe.parent / "bundle")
     train, rows = load_rows(data, recipe, "train"), load_rows(data, recipe, options.split)
     with steps(Console(stderr=True), "evaluation", None) as tell:

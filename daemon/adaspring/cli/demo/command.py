@@ -49,12 +49,12 @@ def add_demo(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _demo(options: argparse.Namespace) -> int:
     console = Console()
     state = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaspring"
-    board = find_board("auto", Path("/")).name
-    profile_if_missing("har", state, board, limit_s=25.0, console=console)
     with ExitStack() as stack:
         tree = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adaspring-board-")))
         scenario = load_scenario(options.scenario) if options.scenario else load_scenario()
         replay = DayReplay(scenario, LiveTree(tree), options.seconds)
+        board = find_board("auto", Path("/")).name
+        profile_if_missing("har", state, board, limit_s=25.0, console=console)
         # The files stand for another board, but frames are timed on this one: its profile counts.
         daemon = DaemonProcess({**CONFIG, "device": {"profile": board}}, state=state, sysroot=tree)
         stack.enter_context(daemon)

@@ -1,0 +1,55 @@
+import numpy as np
+import torch
+
+from adaspring.space import SearchSpace, SpaceSpec, condition_count, condition_rows, lower
+from adaspring.workbench.sampling import diverse
+from adaspring.workbench.statistics import Observations, fit, record
+from adaspring.workbench.supernet import Recorded, forward, initial_weights
+
+
+def test_rows_are_found_exactly_where_they_exist(small_spec: SpaceSpec) -> None:
+    """Statistics that are a sum of rows are predicted without error, for subnets never seen too."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    slot, channels = 3, 8
+    rows = rng.standard_normal((condition_count(space, slot), channels)).astype(np.float32)
+
+    def statistics(genome: np.ndarray) -> np.ndarray:
+        total: np.ndarray = rows[condition_rows(space, genome, slot)].sum(axis=0)
+        return total
+
+    seen, unseen = diverse(space, rng, 400), diverse(space, rng, 50)
+    target = np.stack([statistics(genome) for genome in seen])
+    fitted = fit(space, {"layer": Observations(slot, seen, target, -target)}, ridge=1e-8)
+    for genome in unseen:
+        selected = condition_rows(space, genome, slot)
+        expected = statistics(genome)
+        np.testing.assert_allclose(expected, fitted["layer.mean"][selected].sum(dim=0).numpy(), atol=1e-3)
+        np.testing.assert_allclose(-expected, fitted["layer.log_std"][selected].sum(dim=0).numpy(), atol=1e-3)
+
+
+def test_channels_that_narrow_subnets_lack_are_fitted_on_wide_ones(small_spec: SpaceSpec) -> None:
+    """NaN marks what a subnet does not have, and is no observation."""
+    space = SearchSpace(small_spec)
+    genomes = diverse(space, np.random.default_rng(0), 60)
+    target = np.ones((60, 2), dtype=np.float32)
+    target[::2, 1] = np.nan
+    fitted = fit(space, {"layer": Observations(0, genomes, target, target)}, ridge=1e-6)["layer.mean"]
+    selected = condition_rows(space, genomes[0], 0)
+    np.testing.assert_allclose([1.0, 1.0], fitted[selected].sum(dim=0).numpy(), atol=1e-4)
+
+
+def test_a_recorded_subnet_is_observed_layer_by_layer(small_spec: SpaceSpec) -> None:
+    """Each subnet adds one observation to each normed layer that it has, as wide as it is."""
+    space = SearchSpace(small_spec)
+    weights, x = initial_weights(space, 0, 0.5), torch.randn(16, 3, 32)
+    genomes = diverse(space, np.random.default_rng(0), 10)
+    observed = record(space, weights, genomes, x)
+    statistics = Recorded()
+    forward(space, weights, genomes[0], x, statistics.record)
+    for layer in lower(space, genomes[0]):
+        if layer.conv.norm:
+            found = observed[layer.name]
+            row = int(np.flatnonzero((found.genomes == genomes[0]).all(axis=1))[0])
+            known = np.isfinite(found.mean[row])
+            assert layer.conv.out_channels == int(known.sum())
+            np.testing.assert_array_equal(statistics.mean[layer.name].numpy(), found.mean[row][known])

@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from adaspring.errors import WorkbenchError
+from adaspring.space import SearchSpace
+from adaspring.workbench.augment import Augmenter, following_rows
+from adaspring.workbench.checkpoint import Checkpoint
+from adaspring.workbench.data import channel_scale, load_rows
+from adaspring.workbench.recipe import PhaseSection, Recipe
+from adaspring.workbench.supernet import Weights, initial_weights
+from adaspring.workbench.train import EpochReport, TrainingData, ensemble_phase, train
+
+
+@pytest.fixture
+def data(data_path: Path, recipe: Recipe) -> TrainingData:
+    """The tiny rows, scaled."""
+    rows, validation = (load_rows(data_path, recipe, split) for split in ("train", "validation"))
+    scale = torch.from_numpy(channel_scale(rows))
+    windows = Augmenter(
+        x=torch.from_numpy(rows.x) * scale[:, None],
+        following=following_rows(rows),
+        scale=scale,
+        how=recipe.training.augment,
+    )
+    held_x = torch.from_numpy(validation.x) * scale[:, None]
+    return TrainingData(windows, torch.from_numpy(rows.y), held_x, torch.from_numpy(validation.y))
+
+
+def _train(recipe: Recipe, data: TrainingData, checkpoint: Path, epochs: int) -> tuple[Weights, list[EpochReport]]:
+    space, reports = SearchSpace(recipe.space), []
+    # The schedule is that of the whole phase, wherever a run is cut.
+    phase = ensemble_phase(space, recipe.training, data)
+
+    def report(epoch: EpochReport) -> None:
+        reports.append(epoch)
+        if epoch.epoch == epochs:
+            raise _CutError
+
+    try:
+        weights = train(
+            space,
+            recipe.training,
+            phase,
+            data,
+            lambda: initial_weights(space, recipe.training.seed, recipe.training.identity),
+            checkpoint=checkpoint,
+            recipe="digest",
+            report=report,
+        )
+    except _CutError:
+        weights = {}
+    return weights, reports
+
+
+class _CutError(Exception):
+    """Stands for a power cut."""
+
+
+def test_the_loss_falls_and_the_best_weights_come_back(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """A few epochs on easy data are enough to see it learn."""
+    weights, reports = _train(recipe, data, tmp_path / "c.safetensors", epochs=99)
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    assert [1, 3] == [epoch.epoch for epoch in reports if epoch.validation_percent is None]
+    best = Checkpoint.load(tmp_path / "c.safetensors", "digest")
+    assert max(epoch.validation_percent or 0 for epoch in reports) == best.best_percent
+    assert best.best_percent > 60
+    torch.testing.assert_close(best.best, dict(weights))
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """Cut behind epoch 3, gone on from the checkpoint of epoch 2: the same weights, bit for bit."""
+    whole, _ = _train(recipe, data, tmp_path / "whole.safetensors", epochs=99)
+    _train(recipe, data, tmp_path / "cut.safetensors", epochs=3)
+    resumed, reports = _train(recipe, data, tmp_path / "cut.safetensors", epochs=99)
+    assert [3, 4] == [epoch.epoch for epoch in reports]
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+
+
+def test_a_nan_stops_training_and_leaves_the_last_good_state(
+    recipe: Recipe, data: TrainingData, tmp_path: Path
+) -> None:
+    """The message names step and epoch; the checkpoint can be resumed."""
+    checkpoint = tmp_path / "c.safetensors"
+    _train(recipe, data, checkpoint, epochs=3)
+    good = checkpoint.read_bytes()
+    x = data.windows.x.clone()
+    x[0] = float("nan")
+    with pytest.raises(WorkbenchError, match=r"the loss is no number at step \d+ of epoch 3"):
+        _train(recipe, replace(data, windows=replace(data.windows, x=x)), checkpoint, epochs=99)
+    assert good == checkpoint.read_bytes()
+
+
+def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_refused(
+    recipe: Recipe, data: TrainingData, tmp_path: Path
+) -> None:
+    """Going on from the wrong weights would be silent otherwise."""
+    checkpoint = tmp_path / "c.safetensors"
+    how = msgspec.structs.replace(recipe.training, ensemble=PhaseSection(epochs=1, learning_rate=1e-3))
+    _train(msgspec.structs.replace(recipe, training=how), data, checkpoint, epochs=99)
+    with pytest.raises(WorkbenchError, match="is of another recipe"):
+        Checkpoint.load(checkpoint, "other")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(WorkbenchError, match="cannot be resumed"):
+        Checkpoint.load(checkpoint, "digest")
+
+
+def test_shifted_windows_are_cut_from_the_recording(data_path: Path, recipe: Recipe) -> None:
+    """A shifted window holds samples of its recording in their order, and windows without a successor stay."""
+    rows = load_rows(data_path, recipe, "train")
+    how = msgspec.structs.replace(recipe.training.augment, rotation_deg=0.0, amplitude=0.0, noise=0.0)
+    windows = Augmenter(torch.from_numpy(rows.x), following_rows(rows), torch.ones(3), how)
+    some = np.array([0, 7])
+    first, last = windows.batch(some, np.random.default_rng(3)).numpy()
+    recording = np.concatenate([rows.x[0], rows.x[1][:, 16:]], axis=1)
+    assert any(np.array_equal(recording[:, start : start + 32], first) for start in range(17))
+    assert 7 == windows.following[7]
+    np.testing.assert_array_equal(rows.x[7], last)
+
+
+def test_turning_the_sensor_keeps_the_strength_of_a_signal(data_path: Path, recipe: Recipe) -> None:
+    """A rotation mixes the axes in raw units and changes no length."""
+    rows = load_rows(data_path, recipe, "train")
+    scale = torch.tensor([1.0, 2.0, 4.0])
+    how = msgspec.structs.replace(recipe.training.augment, shift=False, rotation_deg=30.0, amplitude=0.0, noise=0.0)
+    windows = Augmenter(torch.from_numpy(rows.x) * scale[:, None], following_rows(rows), scale, how)
+    turned = windows.batch(np.arange(4), np.random.default_rng(0)) / scale[:, None]
+    assert not np.allclose(rows.x[:4], turned.numpy(), atol=0.05)
+    np.testing.assert_allclose(np.linalg.norm(rows.x[:4], axis=1), turned.norm(dim=1).numpy(), rtol=1e-4)
