@@ -145,7 +145,8 @@ class ControlLoop:
         try:
             self._decided(self._evolver.evolve(cause, self._context, seen_s))
         except EngineError as error:
-            # The subnet that runs goes on; the trigger will ask again.
+            # The subnet that runs goes on, and the trigger asks again as after any decision.
+            self._trigger.decided(self._context, self._budgets, self._clock())
             _log.error("evolution failed, %s goes on: %s", self._evolver.active.current.subnet.name, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:

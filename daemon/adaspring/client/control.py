@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 
 from adaspring.client.core import reply_error
-from adaspring.client.endpoints import connect, default_endpoint, no_answer
+from adaspring.client.endpoints import connect, default_endpoint, no_answer, nobody_there
 from adaspring.serve.protocol import decode_control_reply, encode_control_call
 
 
@@ -58,6 +58,9 @@ class ControlClient:
             TimedOutError: If no answer came in time; the command may have been carried out.
             ProtocolError: If the answer breaks the protocol.
         """
+        absent = nobody_there(self.endpoint)
+        if absent is not None:
+            raise absent
         socket = connect(self._context.socket(zmq.REQ), self.endpoint)
         try:
             socket.rcvtimeo = socket.sndtimeo = max(1, int(self._timeout_s * 1e3))

@@ -56,15 +56,24 @@ def no_answer(endpoint: str, waited_s: float) -> ClientError:
         endpoint: Where the request was sent.
         waited_s: In seconds.
     """
+    return nobody_there(endpoint) or TimedOutError(f"no answer from {endpoint} within {waited_s:g} s")
+
+
+def nobody_there(endpoint: str) -> ConnectError | None:
+    """The error for an ipc endpoint that nobody listens on; None where somebody may.
+
+    libzmq connects in the background and for ever; the kernel knows at once.
+    """
     name = endpoint.removeprefix(_SCHEME)
-    if name != endpoint:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
-            try:
-                probe.connect(name)
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                return ConnectError(
-                    f"nobody answers at {endpoint}: {error.strerror}; is adaspringd running, and may this user use it?"
-                )
-    return TimedOutError(f"no answer from {endpoint} within {waited_s:g} s")
+    if name == endpoint:
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(name)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return ConnectError(
+                f"nobody answers at {endpoint}: {error.strerror}; is adaspringd running, and may this user use it?"
+            )
+    return None

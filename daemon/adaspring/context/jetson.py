@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from adaspring.context.model import Reading
@@ -41,8 +40,6 @@ class JetsonStatsSensor:
             return
         if not self._live:
             self._reason = "it speaks of this device, and another is read"
-        elif find_spec("jtop") is None:
-            self._reason = "it is not installed (pip install adaspring[jetson])"
         else:
             self._connect()
 
@@ -56,6 +53,8 @@ class JetsonStatsSensor:
             # It is a thread; ours must be able to end without it.
             service.daemon = True
             service.start()
+        except ModuleNotFoundError:
+            self._reason = "it is not installed (pip install adaspring[jetson])"
         # Missing service, wrong version, wrong group: each has an exception of its own library.
         except Exception as error:  # noqa: BLE001 - whatever fails there is a reason here
             self._reason = f"{type(error).__name__}: {error}"

@@ -28,7 +28,7 @@ RETRY_DWELLS = 4
 #: Below this, event rates are alike: a frame every ten seconds loads nothing.
 LEAST_EVENT_RATE_HZ = 0.1
 #: Sensors whose coming and going changes the budgets.
-_WATCHED = ("battery_percent", "temperature_c", "memory_available_mib", "event_rate_hz")
+_WATCHED = ("battery_percent", "temperature_c", "memory_available_mib")
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -123,7 +123,8 @@ class Trigger:
         before, now = _both(last.memory_available_mib, context.memory_available_mib)
         if abs(now - before) > before * bands.memory_step_percent / 100:
             yield Cause("memory", f"available memory went from {before:.0f} to {now:.0f} MiB")
-        before, now = _both(last.event_rate_hz, context.event_rate_hz)
+        # A rate takes two looks, so the first decision of all is made without one.
+        before, now = last.event_rate_hz or 0.0, context.event_rate_hz or 0.0
         slow, fast = sorted((max(before, LEAST_EVENT_RATE_HZ), max(now, LEAST_EVENT_RATE_HZ)))
         if fast > slow * (1 + bands.event_rate_step_percent / 100):
             yield Cause("event_rate", f"events went from {before:.3g} to {now:.3g} a second")

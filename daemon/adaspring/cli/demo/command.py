@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, nullcontext
@@ -47,6 +49,8 @@ def add_demo(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _demo(options: argparse.Namespace) -> int:
+    # Ending as on an error ends the daemon, too, and removes its folders.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     console = Console()
     state = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaspring"
     with ExitStack() as stack:

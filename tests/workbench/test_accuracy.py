@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from adaspring.bundle import Bundle
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.workbench.accuracy import fit_tables, measure
+from adaspring.workbench.data import Rows
+from adaspring.workbench.sampling import diverse
+
+
+def _additive(space: SearchSpace, genomes: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    slots = np.arange(space.slot_count)
+    total: np.ndarray = 90.0 + worth[slots, genomes[:, :-1]].sum(axis=1)
+    return total
+
+
+def test_tables_predict_what_adds_up_along_the_slots(small_spec: SpaceSpec) -> None:
+    """Where every choice has its worth, subnets never measured are ranked and valued right."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    worth = rng.normal(0, 1, (space.slot_count, int(space.choice_counts.max())))
+    measured, unseen = diverse(space, rng, 300), diverse(space, rng, 100)
+    tables = fit_tables(space, measured, _additive(space, measured, worth))
+    predicted = tables.percent.evaluate(space, unseen)
+    assert np.abs(predicted - _additive(space, unseen, worth)).max() < 0.5
+    assert tables.error_points < 0.2
+    assert tables.kendall_tau > 0.95
+    assert 300 == tables.subnets
+
+
+def test_the_stated_error_is_that_on_subnets_held_out(small_spec: SpaceSpec) -> None:
+    """Noise cannot be predicted, and the tables say so rather than boast of what they remember."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    genomes = diverse(space, rng, 300)
+    tables = fit_tables(space, genomes, 90.0 + rng.normal(0, 1, 300))
+    assert tables.error_points > 0.6
+    assert abs(tables.kendall_tau) < 0.3
+
+
+def test_accuracy_is_the_share_of_right_answers_of_the_engine(
+    small_spec: SpaceSpec, make_bundle: Callable[[SpaceSpec, Path], Bundle], tmp_path: Path
+) -> None:
+    """Half of the labels are what the subnet answers, so it is right in half of the rows."""
+    bundle = make_bundle(small_spec, tmp_path / "bundle")
+    engine, genome = OnnxEngine(bundle), bundle.space.full()
+    x = np.random.default_rng(0).standard_normal((20, 3, 32), dtype=np.float32)
+    answers = engine.prepare(genome).subnet.run(x).argmax(axis=1)
+    labels = np.where(np.arange(20) % 2, answers, (answers + 1) % 4)
+    facts = np.zeros(20, dtype=np.int64)
+    percent = measure(engine, genome[None], Rows(x, labels, facts, facts, facts))
+    assert [50.0] == percent.tolist()
+
+
+def test_diverse_subnets_reach_the_corners(small_spec: SpaceSpec) -> None:
+    """Every gene lies in its range, and some subnets lean hard towards one rank of choice."""
+    space = SearchSpace(small_spec)
+    genomes = diverse(space, np.random.default_rng(0), 400)
+    for genome in genomes:
+        space.check(genome)
+    alike = [(genome[:-1] == genome[0]).all() for genome in genomes]
+    uniform = space.random(np.random.default_rng(0), 400)
+    assert sum(alike) > 3 * sum((genome[:-1] == genome[0]).all() for genome in uniform)
