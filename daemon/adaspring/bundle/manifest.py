@@ -43,7 +43,7 @@ class TrainingFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         command: The command that trained them.
         seed: Seed of everything random in it.
-        duration_s: Wall-clock time, in seconds.
+        duration_s: Wall-clock time of the training proper, interruptions not counted, in seconds.
         epochs: Passes over the training rows.
         data: The data, in one line.
         torch: Version of PyTorch.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,7 @@ def _by_choice(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTable
     gram = design.T @ design + CHOICE_RIDGE * np.eye(offsets[-1])
     worth = np.linalg.solve(gram, design.T @ (percent - percent.mean()))
     values = np.where(space.legal, 0.0, np.inf)
-    for slot, (first, last) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for slot, (first, last) in enumerate(pairwise(offsets)):
         values[slot, :, : last - first] += worth[first:last]
     precisions = len(space.spec.precisions)
     return SlotTable(np.stack([values] * precisions), np.zeros((precisions, len(space.widths))))

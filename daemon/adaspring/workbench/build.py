@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from time import perf_counter
 
 import msgspec
 import numpy as np
@@ -28,6 +27,7 @@ from adaspring.space import Genome, SearchSpace
 from adaspring.workbench.accuracy import fit_tables, measure, unmeasured
 from adaspring.workbench.augment import Augmenter, following_rows
 from adaspring.workbench.card import write_card
+from adaspring.workbench.checkpoint import Checkpoint
 from adaspring.workbench.data import Rows, channel_scale, load_labels, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.progress import steps
@@ -55,13 +55,12 @@ def build(
     Returns:
         The evaluation on the test split.
     """
-    started = perf_counter()
     space = SearchSpace(recipe.space)
     train_rows = load_rows(data, recipe, "train")
     validation = load_rows(data, recipe, "validation")
     scale = channel_scale(train_rows)
 
-    weights = _trained(recipe, space, train_rows, validation, scale, work=work, resume=resume, console=console)
+    weights, spent_s = _trained(recipe, space, train_rows, validation, scale, work=work, resume=resume, console=console)
 
     bundle = _draft(recipe, data, space, weights, scale)
     rng = np.random.default_rng([recipe.training.seed, 2])
@@ -76,7 +75,7 @@ def build(
     facts = TrainingFacts(
         command=command,
         seed=recipe.training.seed,
-        duration_s=round(perf_counter() - started, 1),
+        duration_s=round(spent_s, 1),
         epochs=recipe.training.ensemble.epochs + recipe.training.settle.epochs,
         data=f"{recipe.data.file}: {len(train_rows)} windows of {len(np.unique(train_rows.volunteer))} volunteers",
         torch=str(torch.__version__),
@@ -104,8 +103,8 @@ def _trained(
     work: Path,
     resume: bool,
     console: Console,
-) -> Weights:
-    """Weights and statistics, out of both phases of the training."""
+) -> tuple[Weights, float]:
+    """Weights and statistics out of both phases of the training, and the seconds that these took."""
     how = recipe.training
     data = _training_data(recipe, train_rows, validation, scale)
     digest = hashlib.sha256(msgspec.json.encode((recipe.data, recipe.space, how, recipe.statistics))).hexdigest()
@@ -139,7 +138,7 @@ def _trained(
 
     phase = settle_phase(space, how)
     with steps(console, "settle", phase.how.epochs) as tell:
-        return train(
+        weights = train(
             space,
             how,
             phase,
@@ -149,6 +148,7 @@ def _trained(
             recipe=digest,
             report=lambda epoch: tell(_line(epoch)),
         )
+    return weights, sum(Checkpoint.load(path, digest).spent_s for path in (first, second))
 
 
 def _line(epoch: EpochReport) -> str:

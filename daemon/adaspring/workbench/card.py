@@ -23,9 +23,10 @@ def write_card(recipe: Recipe, manifest: Manifest, accuracy: AccuracyTables, eva
 def _what(recipe: Recipe, manifest: Manifest) -> str:
     frame, answer = manifest.input, manifest.output
     labels = ", ".join(label.lower().replace("_", " ") for label in answer.labels)
+    count = SearchSpace(recipe.space).subnet_count
     return f"""# {recipe.title}
 
-Bundle `{manifest.name}`, version {manifest.version}: one set of weights for {SearchSpace(recipe.space).subnet_count:,} subnets.
+Bundle `{manifest.name}`, version {manifest.version}: one set of weights for {count:,} subnets.
 
 - **Frame**: tensor `{frame.name}`, float32, shape {list(frame.shape)}, raw units: {frame.description}.
 - **Channels**: {", ".join(frame.channels)}.
@@ -57,9 +58,12 @@ subnets lose by doing without, in points (negative: they gain):
 {_gap("random", random)}
 {_gap("front of predicted accuracy, MACs and parameters", front)}
 
-The accuracy tables were fitted to {accuracy.subnets:,} subnets measured on the validation volunteers. On subnets held
-out of the fit they err by {accuracy.error_points:.2f} points (Kendall tau {accuracy.kendall_tau:.2f}); against the test split, where the
-volunteers differ too, by {evaluation.predictor_error_points:.2f} points (tau {evaluation.predictor_kendall_tau:.2f})."""
+The accuracy tables were fitted to {accuracy.subnets:,} subnets measured on the validation volunteers:
+
+| subnets that the fit had not seen | mean error | Kendall tau |
+| --- | --- | --- |
+| validation volunteers | {accuracy.error_points:.2f} points | {accuracy.kendall_tau:.2f} |
+| test volunteers | {evaluation.predictor_error_points:.2f} points | {evaluation.predictor_kendall_tau:.2f} |"""
 
 
 def _training(recipe: Recipe, manifest: Manifest) -> str:

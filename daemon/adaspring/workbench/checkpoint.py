@@ -29,6 +29,7 @@ class Checkpoint:
         best: The average that validated best.
         best_percent: What it reached.
         moments: State of AdamW, by ``<weight>.<moment>``.
+        spent_s: Wall-clock time of training so far, interruptions not counted, in seconds.
     """
 
     recipe: str
@@ -38,6 +39,7 @@ class Checkpoint:
     best: Weights
     best_percent: float
     moments: Weights
+    spent_s: float = 0.0
 
     def save(self, path: Path) -> None:
         """Write atomically: a crash leaves the old file or the new one."""
@@ -49,7 +51,12 @@ class Checkpoint:
             for group, members in groups.items()
             for name, tensor in members.items()
         }
-        facts = {"recipe": self.recipe, "epoch": self.epoch, "best_percent": self.best_percent}
+        facts = {
+            "recipe": self.recipe,
+            "epoch": self.epoch,
+            "best_percent": self.best_percent,
+            "spent_s": self.spent_s,
+        }
         unfinished = path.with_suffix(".partial")
         save_file(tensors, unfinished, metadata={"facts": json.dumps(facts)})
         with unfinished.open("rb") as file:
@@ -75,7 +82,13 @@ class Checkpoint:
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")
             groups[group][name] = tensor
-        return Checkpoint(recipe=recipe, epoch=facts["epoch"], best_percent=facts["best_percent"], **groups)
+        return Checkpoint(
+            recipe=recipe,
+            epoch=facts["epoch"],
+            best_percent=facts["best_percent"],
+            spent_s=facts["spent_s"],
+            **groups,
+        )
 
 
 def moments_of(optimizer: torch.optim.Optimizer, weights: Weights) -> Weights:

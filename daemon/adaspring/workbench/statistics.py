@@ -50,23 +50,26 @@ def record(
         x: Scaled training windows, all run in one batch.
         advance: Called after every subnet.
     """
-    layers = {layer.name: layer for layer in lower_all(space) if layer.conv.norm}
-    found: dict[str, list[tuple[int, Recorded]]] = {name: [] for name in layers}
+    layers = [layer for layer in lower_all(space) if layer.conv.norm]
+    # Written in place: thousands of small tensors kept between large ones that come and go
+    # would pin gigabytes of the heap.
+    shapes = {layer.name: (len(genomes), layer.conv.out_channels) for layer in layers}
+    mean = {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
+    log_std = {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
     for index, genome in enumerate(genomes):
         statistics = Recorded()
         forward(space, weights, genome, x, statistics.record)
-        for name in statistics.mean:
-            found[name].append((index, statistics))
+        for name, values in statistics.mean.items():
+            mean[name][index, : len(values)] = values.numpy()
+            log_std[name][index, : len(values)] = statistics.log_std[name].numpy()
         advance()
     observed: dict[str, Observations] = {}
-    for name, layer in layers.items():
-        shape = (len(found[name]), layer.conv.out_channels)
-        mean, log_std = np.full(shape, np.nan, dtype=np.float32), np.full(shape, np.nan, dtype=np.float32)
-        for row, (_, statistics) in enumerate(found[name]):
-            channels = len(statistics.mean[name])
-            mean[row, :channels] = statistics.mean[name].numpy()
-            log_std[row, :channels] = statistics.log_std[name].numpy()
-        observed[name] = Observations(layer.slot, genomes[[index for index, _ in found[name]]], mean, log_std)
+    for layer in layers:
+        # The first channel is there in every subnet that has the layer.
+        held = np.isfinite(mean[layer.name][:, 0])
+        observed[layer.name] = Observations(
+            layer.slot, genomes[held], mean[layer.name][held], log_std[layer.name][held]
+        )
     return observed
 
 

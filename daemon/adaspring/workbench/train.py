@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -150,6 +151,7 @@ def train(
 
     judged = [space.full(), space.smallest(), *diverse(space, np.random.default_rng(how.seed), how.validate_subnets)]
     steps = max(1, len(data.labels) // how.batch)
+    started_s, spent_before_s = perf_counter(), state.spent_s
     while state.epoch < phase.how.epochs:
         # Seeded by epoch, so that a resumed run draws what an uninterrupted one would.
         rng = np.random.default_rng([how.seed, phase.number, state.epoch])
@@ -179,6 +181,7 @@ def train(
             if percent >= state.best_percent:
                 state.best, state.best_percent = _copy(state.average), percent
             state.moments = moments_of(optimizer, weights)
+            state.spent_s = spent_before_s + perf_counter() - started_s
             state.save(checkpoint)
         report(EpochReport(state.epoch, float(np.mean(losses)), percent))
     return state.best
