@@ -57,7 +57,7 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     evaluate.add_argument(
         "--split", choices=["validation", "test"], default="validation", help="rows (default: validation)"
     )
-    evaluate.add_argument("--subnets", type=int, default=200, help="random subnets to measure (default: 200)")
+    evaluate.add_argument("--subnets", type=int, default=100, help="random subnets to measure (default: 100)")
 
     sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
     sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
