@@ -56,7 +56,7 @@ subnets lose by doing without, in points (negative: they gain):
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
 | --- | --- | --- | --- | --- | --- | --- |
 {_gap("random", random)}
-{_gap("front of predicted accuracy, MACs and parameters", front)}
+{_gap("front of predicted accuracy against MACs", front)}
 
 The accuracy tables were fitted to {accuracy.subnets:,} subnets measured on the validation volunteers:
 

@@ -67,7 +67,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         median: The subnet with the median of MACs among the random ones.
         smallest: The least subnet.
         random: Gap over the random subnets.
-        front: Gap over every subnet of the front of predicted accuracy, MACs and parameters.
+        front: Gap over every subnet of the front of predicted accuracy against MACs.
         predictor_kendall_tau: Rank correlation of predicted and measured accuracy on the random subnets.
         predictor_error_points: Mean absolute error of the prediction on them, in points.
     """

@@ -67,8 +67,8 @@ def screen(moment: Moment, width: int) -> RenderableType:
         Layout(_panel(_evolutions(moment), "evolutions"), minimum_size=5),
     )
     layout["middle"].split_row(
-        Layout(_panel(_context(moment, short), "context"), size=26 + short),
-        Layout(_panel(slots_table(moment.status.slots, long), "active subnet"), size=23 + long),
+        Layout(_panel(_context(moment, short), "context"), size=25 + short),
+        Layout(_panel(slots_table(moment.status.slots, long), "active subnet"), size=22 + long),
         Layout(_panel(_frames(moment), "frames")),
     )
     return layout
