@@ -30,7 +30,7 @@ class Fit:
         table: Fitted to all observations.
         ridge: The strength that did best in cross-validation.
         mean_absolute_error: Cross-validated, in the unit of the target.
-        mape_percent: Cross-validated mean absolute percentage error.
+        mape_percent: Cross-validated mean absolute percentage error, over targets that are not zero.
         kendall_tau: Cross-validated rank correlation.
     """
 
@@ -80,12 +80,14 @@ def fit_slot_table(
             predicted[index, held] = np.polyval(slope, base[held]) + design[held] @ solution
     errors = np.abs(predicted - targets)
     best = int(np.argmin((errors * weights).mean(axis=1)))
+    # An error has no percentage of a target that is zero (a subnet that is never right).
+    nonzero = targets != 0
     slope, (solution,) = solve(np.arange(len(genomes)), (RIDGES[best],))
     return Fit(
         table=features.decode(solution, prior, slope),
         ridge=RIDGES[best],
         mean_absolute_error=float(errors[best].mean()),
-        mape_percent=float(100 * (errors[best] / np.abs(targets)).mean()),
+        mape_percent=float(100 * (errors[best, nonzero] / np.abs(targets[nonzero])).mean()),
         kendall_tau=kendall_tau(predicted[best], targets),
     )
 
