@@ -27,7 +27,7 @@ def test_a_recipe_becomes_a_bundle_that_evaluates_as_its_card_says(
     for said in ("Only for boxes.", "Somebody, Boxes, 2020.", f"{trained.full.instant_percent:.2f} %", "seed 1"):
         assert said in card
 
-    assert 0 == main(["evaluate", str(recipe_path), *data, "--split", "test", "--subnets", "200"])
+    assert 0 == main(["evaluate", str(recipe_path), *data, "--split", "test"])
     again = msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
     assert trained == again
 
