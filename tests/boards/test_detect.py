@@ -25,7 +25,7 @@ def put(root: Path, path: str, content: bytes) -> None:
         (b"Raspberry Pi Compute Module 4 Rev 1.1\0", "raspberry-pi-4b"),
         (b"Raspberry Pi 5 Model B Rev 1.0\0", "raspberry-pi-5"),
         (b"Raspberry Pi 500 Rev 1.0\0", "raspberry-pi-5"),
-        (b"Purism Librem 5r4\0", "generic-aarch64"),
+        (b"Purism Librem 5r4\0", "librem5"),
         (b"\xff\xfe\0", "generic-aarch64"),
     ],
 )

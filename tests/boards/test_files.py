@@ -11,7 +11,19 @@ from adaspring.errors import BoardError
 def test_every_profile_that_ships_is_sound(profiles: Path) -> None:
     """All shipped profiles are read, and each is found by its name."""
     names = [profile.name for profile in load_profiles(profiles)]
-    assert ["generic-aarch64", "generic-x86_64", "raspberry-pi-4b", "raspberry-pi-5"] == names
+    expected = [
+        "generic-aarch64",
+        "generic-x86_64",
+        "jetson-agx-orin",
+        "jetson-nano",
+        "jetson-orin-nano",
+        "librem5",
+        "raspberry-pi-3b-plus",
+        "raspberry-pi-4b",
+        "raspberry-pi-5",
+        "raspberry-pi-zero-2w",
+    ]
+    assert expected == names
     for name in names:
         assert name == load_profile(name, folder=profiles).name
 

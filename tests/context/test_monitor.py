@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from adaspring.context import Context, Monitor, Smoothing
-from adaspring.context.monitor import RESCAN_S, RETRY_S
+from adaspring.context.model import Reading
+from adaspring.context.monitor import sensors_of
+from adaspring.context.watch import RESCAN_S, RETRY_S
 
 Put = Callable[[str, str], None]
 Spoil = Callable[[Path, str], None]
@@ -50,12 +52,17 @@ FILES = {
 }
 
 
+NOON = Reading(43_200.0, "the local clock")
+
+
 @dataclass
 class Daemon:
     """Counters and a clock that a test turns."""
 
     received: int = 0
     latency_p95_us: float | None = None
+    queue_depth: int = 0
+    deadline_us: float | None = None
     now_s: float = 1000.0
 
     def clock(self) -> float:
@@ -80,7 +87,14 @@ def board(tmp_path: Path, put: Put) -> Path:
 @pytest.fixture
 def monitor(board: Path, daemon: Daemon) -> Monitor:
     """Watches the board."""
-    return Monitor(board, daemon, clock=daemon.clock, smoothing=Smoothing(2.0, 2.0, 2.0))
+    return Monitor(
+        board,
+        daemon,
+        clock=daemon.clock,
+        time_of_day=lambda: NOON,
+        smoothing=Smoothing(2.0, 2.0, 2.0),
+        deadline_s=10.0,
+    )
 
 
 def test_a_context_is_assembled_from_every_sensor(monitor: Monitor, daemon: Daemon) -> None:
@@ -95,18 +109,22 @@ def test_a_context_is_assembled_from_every_sensor(monitor: Monitor, daemon: Daem
         memory_available_mib=1000.0,
         memory_pressure_percent=1.5,
         cpu_percent=20.0,
+        queue_depth=0.0,
+        time_of_day_s=43_200.0,
         reasons={
             "event_rate_hz": "a rate takes two looks",
             "latency_p95_us": "the active subnet has answered too few frames",
+            "deadline_us": "no recent frame had a deadline",
+            "temperature_rise_c_per_min": "a rise takes two looks",
         },
     )
     assert expected == monitor.tick()
-    daemon.now_s, daemon.received, daemon.latency_p95_us = 1001.0, 50, 321.0
+    daemon.now_s, daemon.received, daemon.latency_p95_us, daemon.deadline_us = 1001.0, 50, 321.0, 5e3
     context = monitor.tick()
     assert (50.0, 321.0, {}) == (context.event_rate_hz, context.latency_p95_us, context.reasons)
 
 
-def test_readings_name_their_sources(monitor: Monitor) -> None:
+def test_readings_name_their_sources(monitor: Monitor, board: Path) -> None:
     """What `status` shows says where each value was read."""
     assert {} == monitor.readings
     monitor.tick()
@@ -114,7 +132,10 @@ def test_readings_name_their_sources(monitor: Monitor) -> None:
     assert sources["temperature_c"] == "thermal_zone0 (cpu-thermal)"
     assert sources["battery_percent"] == "battery"
     assert sources["firmware_throttled"] == FIRMWARE
-    assert set(FILES) | {"throttled", "event_rate_hz", "latency_p95_us", "jetson_power_w"} == set(sources)
+    known = {name for sensor in sensors_of(board) for name in sensor.quantities}
+    own = {"event_rate_hz", "latency_p95_us", "deadline_us", "time_of_day_s"}
+    assert known | own | {"power_w", "throttled", "temperature_rise_c_per_min"} == set(sources)
+    assert set(FILES) <= set(sources)
 
 
 @pytest.fixture(params=FILES)
@@ -192,7 +213,7 @@ def test_a_sensor_that_comes_back_under_another_number_is_found(
 
 def test_a_sensor_that_appears_is_found_soon(tmp_path: Path, put: Put, daemon: Daemon) -> None:
     """What was missing is looked for every few seconds, not at every tick."""
-    monitor = Monitor(tmp_path, daemon, clock=daemon.clock)
+    monitor = Monitor(tmp_path, daemon, clock=daemon.clock, deadline_s=10.0)
     assert monitor.tick().battery_percent is None
     put(f"{SUPPLIES}/BAT0/type", "Battery\n")
     put(f"{SUPPLIES}/BAT0/capacity", "55\n")
@@ -250,18 +271,40 @@ def test_either_kind_of_throttling_counts(
 
 def test_an_empty_tree_gives_a_reason_for_everything(tmp_path: Path, daemon: Daemon) -> None:
     """A board without sensors is served all the same: nothing is made up, everything is explained."""
-    context = Monitor(tmp_path, daemon, clock=daemon.clock).tick()
-    fields = set(Context.__struct_fields__) - {"at_s", "reasons"}
+    unset = Reading(None, "the local clock", "the clock has not been synchronised since boot")
+    context = Monitor(tmp_path, daemon, clock=daemon.clock, time_of_day=lambda: unset, deadline_s=10.0).tick()
+    fields = set(Context.__struct_fields__) - {"at_s", "event_state", "queue_depth", "reasons"}
     assert fields == set(context.reasons)
     assert [None] * len(fields) == [getattr(context, name) for name in fields]
 
 
 def test_this_machine_can_be_watched(daemon: Daemon) -> None:
     """On the real root, psutil gives the load and procfs the memory."""
-    monitor = Monitor(Path("/"), daemon, clock=daemon.clock)
+    monitor = Monitor(Path("/"), daemon, clock=daemon.clock, deadline_s=10.0)
     context = monitor.tick()
     assert monitor.readings["cpu_percent"].source == "psutil"
     assert context.cpu_percent is not None
     assert 0 <= context.cpu_percent <= 100
     assert context.memory_available_mib is not None
     assert context.memory_available_mib > 0
+
+
+def test_a_rise_of_temperature_is_told(board: Path, put: Put, daemon: Daemon) -> None:
+    """Six degrees a minute are told as such after a while; a steady temperature is no rise."""
+    zone = "/sys/class/thermal/thermal_zone0"
+    put(f"{zone}/type", "cpu-thermal\n")
+    monitor = Monitor(board, daemon, clock=daemon.clock, smoothing=Smoothing(1e-3, 2.0, 2.0), deadline_s=10.0)
+    for second in range(240):
+        put(f"{zone}/temp", f"{60_000 + 100 * min(second, 120)}\n")
+        daemon.now_s += 1.0
+        context = monitor.tick()
+        if second == 120:
+            assert context.temperature_rise_c_per_min == pytest.approx(6.0, rel=0.05)
+    assert context.temperature_rise_c_per_min == pytest.approx(0.0, abs=0.1)
+
+
+def test_what_the_daemon_itself_knows_is_part_of_the_context(board: Path, daemon: Daemon) -> None:
+    """Frames that wait are smoothed; deadlines and the time of day are taken as they are."""
+    daemon.queue_depth, daemon.deadline_us = 4, 5000.0
+    context = Monitor(board, daemon, clock=daemon.clock, time_of_day=lambda: NOON, deadline_s=10.0).tick()
+    assert (4.0, 5000.0, 43_200.0) == (context.queue_depth, context.deadline_us, context.time_of_day_s)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -99,3 +103,32 @@ def test_psutil_that_fails_is_a_reason(sysroot: Sysroot, monkeypatch: pytest.Mon
     reading = load_sensor(sysroot, live=True).read()["cpu_percent"]
     assert reading.value is None
     assert "psutil cannot read" in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cpu  100 0 100 700 100 0 0 0 0 0\n", "(2.0, 10.0)"),
+        ("cpu  100 0 100 seven 100 0 0 0 0 0\n", "psutil cannot read the times of the processor"),
+        ("", "psutil cannot read the times of the processor"),
+    ],
+)
+def test_psutil_reads_the_file_of_the_kernel(tmp_path: Path, text: str, expected: str) -> None:
+    """With another file mounted over /proc/stat psutil tells what it says, and garbage is a reason."""
+    (tmp_path / "stat").write_text(text)
+    read = (
+        "from adaspring.context.processor import live_times\n"
+        "from adaspring.errors import SensorError\n"
+        "try:\n    print(live_times())\n"
+        "except SensorError as error:\n    print(error)\n"
+    )
+    script = f"mount --bind {tmp_path}/stat /proc/stat 2>/dev/null || exit 77; exec {sys.executable} -c '{read}'"
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("there is no unshare here")
+    done = subprocess.run(
+        [unshare, "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("mounting needs more rights than this user has")
+    assert expected in done.stdout, done.stderr

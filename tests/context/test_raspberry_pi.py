@@ -7,6 +7,7 @@ import pytest
 from adaspring.context.model import Reading
 from adaspring.context.raspberry_pi import FirmwareSensor
 from adaspring.context.sysroot import Sysroot
+from adaspring.context.vcgencmd import RecordedFirmware
 
 Put = Callable[[str, str], None]
 # Raspberry Pi OS, kernel 6.1: Raspberry Pi 4, and Raspberry Pi 5 with the address in the names.
@@ -18,7 +19,7 @@ PATHS = [
 
 def sense(sysroot: Sysroot) -> Reading:
     """The reading of the tree."""
-    sensor = FirmwareSensor(sysroot)
+    sensor = FirmwareSensor(sysroot, RecordedFirmware(sysroot))
     sensor.discover()
     return sensor.read()["firmware_throttled"]
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import random
 from math import exp
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaspring.context.smoothing import EventRate, MovingAverage
+from adaspring.context.model import EventState
+from adaspring.context.smoothing import EventActivity, EventRate, MovingAverage
 
 finite = st.floats(-1e6, 1e6)
 
@@ -60,3 +62,36 @@ def test_extra_looks_do_not_disturb_the_rate() -> None:
     for tick in range(40):
         rate.update(10 * tick, float(tick))
     assert pytest.approx(10.5, abs=0.1) == rate.update(391, 39.001)
+
+
+def states(counts: list[int]) -> list[EventState | None]:
+    """The state after each second with so many events."""
+    activity, total, seen = EventActivity(2.0), 0, []
+    for second, count in enumerate(counts):
+        total += count
+        seen.append(activity.update(total, float(second)))
+    return seen
+
+
+def test_a_steady_stream_is_steady_and_its_end_is_idle() -> None:
+    """The first look knows nothing, silence is idle after a while, and the first event ends it."""
+    seen = states([20] * 30 + [0] * 12 + [20])
+    assert [None] == seen[:1]
+    assert {"steady"} == set(seen[1:30])
+    assert ("idle", "idle") == (seen[40], seen[41])
+    assert seen[42] != "idle"
+
+
+def test_a_jump_is_a_burst_until_it_is_the_usual() -> None:
+    """Ten times as many events are a burst at once; after minutes they are what is usual here."""
+    seen = states([10] * 60 + [100] * 240)
+    assert "burst" not in seen[:60]
+    assert "burst" in seen[60:63]
+    assert "steady" == seen[-1]
+
+
+def test_chance_is_no_burst() -> None:
+    """Few events that come at random double now and then, which means nothing."""
+    rng = random.Random(7)
+    seen = states([sum(rng.random() < 0.02 for _ in range(50)) for _ in range(600)])
+    assert seen.count("burst") < 0.05 * len(seen)

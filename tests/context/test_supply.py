@@ -85,7 +85,7 @@ def test_supplies_are_read_by_their_type(
 ) -> None:
     """Gauges, chargers, several batteries and either sign of a current are understood; the rest is absent."""
     readings = sense(put, sysroot, supplies)
-    values = [readings[name].value for name in ("battery_percent", "external_power", "power_w")]
+    values = [readings[name].value for name in ("battery_percent", "external_power", "battery_power_w")]
     assert pytest.approx([percent, external, watts]) == values
     for reading in readings.values():
         assert (reading.value is None) == bool(reading.reason)
@@ -111,5 +111,5 @@ def test_a_supply_without_a_type_is_passed_over(put: Put, sysroot: Sysroot) -> N
 
 def test_power_is_absent_while_the_battery_charges(put: Put, sysroot: Sysroot) -> None:
     """The current into a battery is not what the device draws, and the reason says so."""
-    reading = sense(put, sysroot, changed(PHONE, "max170xx_battery", status="Charging"))["power_w"]
+    reading = sense(put, sysroot, changed(PHONE, "max170xx_battery", status="Charging"))["battery_power_w"]
     assert "does not feed the board" in reading.reason

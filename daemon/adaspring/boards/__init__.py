@@ -13,6 +13,7 @@ from adaspring.boards.profile import (
     Power,
     Processor,
     Roofline,
+    Sensing,
     Thermal,
 )
 from adaspring.boards.roofline import roofline_latency
@@ -27,6 +28,7 @@ __all__ = [
     "Power",
     "Processor",
     "Roofline",
+    "Sensing",
     "Thermal",
     "detect",
     "frame_energy_mj",

@@ -79,11 +79,13 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         level: 1 is nearest to the core.
         size_kib: Size of one such cache, in KiB.
         shared_by: Cores that share it.
+        byte_pj: Energy of one byte moved between it and a core, in picojoules; None where nothing is known.
     """
 
     level: int
     size_kib: Figure
     shared_by: int
+    byte_pj: Figure | None = None
 
 
 class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,6 +169,19 @@ class Roofline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layer_us: Figure
 
 
+class Sensing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the board can be asked, so that a person hears of what is missing.
+
+    Attributes:
+        expected: Quantities that the board gives with the kernel it usually runs (``adaspring doctor``
+            lists them all).
+        rails: Rails of which it measures the power.
+    """
+
+    expected: tuple[str, ...] = ()
+    rails: tuple[str, ...] = ()
+
+
 class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything known about a kind of board before a measurement on it.
 
@@ -182,6 +197,7 @@ class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         power: What it draws.
         energy: Energy coefficients.
         roofline: For estimates of latency.
+        sensors: What it can be asked.
     """
 
     name: str
@@ -195,3 +211,4 @@ class DeviceProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power: Power
     energy: Energy
     roofline: Roofline
+    sensors: Sensing = Sensing()

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.boards.profile import DeviceProfile
-from adaspring.space import OPERATORS, SearchSpace, analytic_tables
+from adaspring.space import SearchSpace, analytic_tables, lower_slot
 from adaspring.tables import SlotTable
 
 Array = npt.NDArray[np.float64]
@@ -53,11 +53,8 @@ def _layer_counts(space: SearchSpace) -> Array:
     """Layers that each choice lowers to, shape ``(S, C)``; a skip has none."""
     counts = np.zeros((space.slot_count, int(space.choice_counts.max())))
     for slot, choices in enumerate(space.choices):
-        spec = space.spec.slots[slot]
         for index, choice in enumerate(choices):
             if choice.operator is not None:
                 # The number of layers is the same for all widths.
-                counts[slot, index] = len(
-                    OPERATORS[choice.operator].lower(choice.width, choice.width, spec.kernel, spec.stride)
-                )
+                counts[slot, index] = len(lower_slot(space, slot, choice.operator, choice.width, choice.width).layers)
     return counts

@@ -1,73 +1,127 @@
-"""Power of Jetson boards through jetson-stats, where a person installed it.
+"""What Jetson boards tell beside their rails: over-current, power mode, load of the GPU.
 
-jetson-stats (package ``jtop``) is under the AGPL, so AdaSpring neither ships nor needs
-it: it is imported only if the extra ``jetson`` put it there, and asked only for what
-sysfs does not tell. It talks to a service of its own and can fail in any way of its
-libraries'; every failure makes the reading absent, with its reason.
+NVIDIA documents the over-current counters in the Jetson Linux Developer Guide ("Over-Current
+Throttling": ``oc*_event_cnt`` of the chip ``soctherm_oc``, Orin only) and nvpmodel, which keeps its
+mode in ``/var/lib/nvpmodel/status`` as ``pmode:0002`` and the names of all modes in
+``/etc/nvpmodel.conf``. The driver nvgpu shows ``load`` in tenths of a percent; the GPU is found as
+a device of the devfreq class, because its path differs from release to release
+(gpu.0, 17000000.ga10b, 17000000.gpu, 57000000.gpu).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any
 
+from adaspring.context.hwmon import HWMON, chips
 from adaspring.context.model import Reading
-from adaspring.context.sysroot import take, within
+from adaspring.context.sysroot import Sysroot, gather, take, within
 from adaspring.errors import SensorError
 
-_SOURCE = "jetson-stats"
-#: No Jetson draws more, in watts.
-_MOST_W = 200.0
+_DEVFREQ = "/sys/class/devfreq"
+_PLATFORM_GPUS = ("/sys/devices/gpu.0", "/sys/devices/platform/gpu.0")
+_GPU = re.compile(r"\.(gpu|ga10b|gv11b|gp10b|gm20b)$")
+_STATUS = "/var/lib/nvpmodel/status"
+_MODES = "/etc/nvpmodel.conf"
 
 
-class JetsonStatsSensor:
-    """``jetson_power_w``: what the whole board draws, as jetson-stats totals its rails."""
+class OverCurrentSensor:
+    """``over_current_events`` since boot, and ``over_current``: 1 if there was one since the last read, else 0."""
 
-    def __init__(self, *, live: bool) -> None:
-        """Ask only about this device.
+    quantities = ("over_current_events", "over_current")
+    interval_s = 0.0
+    _MOST = float(1 << 32)
 
-        Args:
-            live: Whether sensors are read on this device, not in a tree that stands for another.
-        """
-        self._live = live
-        self._service: Any = None
-        self._reason = "not asked yet"
+    def __init__(self, sysroot: Sysroot) -> None:
+        """Take the tree to read in."""
+        self._sysroot = sysroot
+        self._counters: list[str] = []
+        self._last: float | None = None
 
     def discover(self) -> None:
-        """Connect to the service, unless that was done."""
-        if self._service is not None:
-            return
-        if not self._live:
-            self._reason = "it speaks of this device, and another is read"
-        else:
-            self._connect()
+        """Find the counters of the chip by its name."""
+        self._counters = [
+            counter
+            for chip in chips(self._sysroot, ("soctherm_oc",))
+            for counter in self._sysroot.entries(chip, "oc*_event_cnt")
+        ]
 
     def read(self) -> Mapping[str, Reading]:
-        """The total of the last second."""
-        return {"jetson_power_w": take(_SOURCE, self._power_w)}
+        """The sum of all counters, and whether it has grown."""
+        events = take(HWMON, self._events)
+        if events.value is None:
+            self._last = None
+            return {"over_current_events": events, "over_current": events}
+        grown = self._last is not None and events.value > self._last
+        self._last = events.value
+        return {"over_current_events": events, "over_current": Reading(float(grown), events.source)}
 
-    def _connect(self) -> None:
-        try:
-            service = import_module("jtop").jtop()
-            # It is a thread; ours must be able to end without it.
-            service.daemon = True
-            service.start()
-        except ModuleNotFoundError:
-            self._reason = "it is not installed (pip install adaspring[jetson])"
-        # Missing service, wrong version, wrong group: each has an exception of its own library.
-        except Exception as error:  # noqa: BLE001 - whatever fails there is a reason here
-            self._reason = f"{type(error).__name__}: {error}"
-        else:
-            self._service = service
+    def _events(self) -> float:
+        if not self._counters:
+            raise SensorError(f"{HWMON} has no chip soctherm_oc")
+        # All or none: a sum without one of them would shrink, and grow when it comes back.
+        return float(sum(within(self._sysroot.number(path), 0, self._MOST, path) for path in self._counters))
 
-    def _power_w(self) -> float:
-        if self._service is None:
-            raise SensorError(f"{_SOURCE}: {self._reason}")
+
+class PowerModeSensor:
+    """``power_mode``: the number of the nvpmodel mode; the source gives its name."""
+
+    quantities = ("power_mode",)
+    interval_s = 10.0
+    _MOST = 99
+
+    def __init__(self, sysroot: Sysroot) -> None:
+        """Take the tree to read in."""
+        self._sysroot = sysroot
+        self._names: dict[int, str] = {}
+
+    def discover(self) -> None:
+        """Read the names of the modes."""
         try:
-            power_w = float(self._service.power["tot"]["power"]) * 1e-3
-        except Exception as error:
-            self._service, self._reason = None, f"{type(error).__name__}: {error}"
-            raise SensorError(f"{_SOURCE}: {self._reason}") from error
-        within(power_w, 0.0, _MOST_W, _SOURCE)
-        return power_w
+            text = self._sysroot.text(_MODES, whole=True)
+        except SensorError:
+            text = ""
+        found = re.findall(r"^<\s*POWER_MODEL\s+ID=(\d{1,2})\s+NAME=(\S+)\s*>", text, re.MULTILINE)
+        self._names = {int(number): name for number, name in found}
+
+    def read(self) -> Mapping[str, Reading]:
+        """The mode that was set last."""
+        reading = take(_STATUS, self._mode)
+        if reading.value is not None:
+            name = self._names.get(int(reading.value), "no name")
+            reading = Reading(reading.value, f"nvpmodel ({name})")
+        return {"power_mode": reading}
+
+    def _mode(self) -> float:
+        match = re.search(r"^pmode:(\d{1,4})\b", self._sysroot.text(_STATUS), re.MULTILINE)
+        if match is None:
+            raise SensorError(f"{_STATUS} has no line pmode")
+        return within(int(match[1]), 0, self._MOST, _STATUS)
+
+
+class GpuSensor:
+    """``gpu_percent``: load of the GPU of a Jetson, 0 to 100."""
+
+    quantities = ("gpu_percent",)
+    interval_s = 0.0
+    _FULL = 1000
+
+    def __init__(self, sysroot: Sysroot) -> None:
+        """Take the tree to read in."""
+        self._sysroot = sysroot
+        self._paths: list[str] = []
+
+    def discover(self) -> None:
+        """Find the GPU by the name of its devfreq device, on kernel 4.9 by its platform device."""
+        devices = [f"{path}/device" for path in self._sysroot.entries(_DEVFREQ) if _GPU.search(path)]
+        self._paths = [f"{path}/load" for path in (*devices, *_PLATFORM_GPUS) if self._sysroot.exists(f"{path}/load")]
+
+    def read(self) -> Mapping[str, Reading]:
+        """The load of the last moments."""
+        return {"gpu_percent": take(self._paths[0] if self._paths else _DEVFREQ, self._load)}
+
+    def _load(self) -> float:
+        loads, reasons = gather(self._paths[:1], self._sysroot.number)
+        if not loads:
+            raise SensorError(reasons or f"{_DEVFREQ} lists no GPU that tells its load")
+        return within(loads[0], 0, self._FULL, self._paths[0]) / 10

@@ -21,6 +21,9 @@ _MOST_MIB = float(1 << 26)
 class MemorySensor:
     """``memory_available_mib`` and ``memory_pressure_percent``."""
 
+    quantities = ("memory_available_mib", "memory_pressure_percent")
+    interval_s = 0.0
+
     def __init__(self, sysroot: Sysroot) -> None:
         """Take the tree to read in."""
         self._sysroot = sysroot

@@ -3,30 +3,73 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from adaspring.context.jetson import JetsonStatsSensor
+from adaspring.context.cgroup import CgroupSensor
+from adaspring.context.crew import DEADLINE_S, Crew, Job
+from adaspring.context.jetson import GpuSensor, OverCurrentSensor, PowerModeSensor
+from adaspring.context.jetson_stats import JetsonStatsSensor
 from adaspring.context.memory import MemorySensor
 from adaspring.context.model import Context, Reading
 from adaspring.context.processor import FrequencySensor, load_sensor
-from adaspring.context.raspberry_pi import FirmwareSensor
+from adaspring.context.rails import MeterSensor, RailSensor
+from adaspring.context.raspberry_pi import FirmwareSensor, PmicSensor, VoltageSensor
 from adaspring.context.sensor import Sensor
-from adaspring.context.smoothing import EventRate, MovingAverage, Smoothing
+from adaspring.context.smoothing import EventActivity, EventRate, MovingAverage, Rise, Smoothing
 from adaspring.context.supply import SupplySensor
 from adaspring.context.sysroot import Sysroot
 from adaspring.context.thermal import ThermalSensor
+from adaspring.context.vcgencmd import firmware
+from adaspring.context.wall_clock import time_of_day
+from adaspring.context.watch import Watch
 
 _log = logging.getLogger(__name__)
 
-#: How often devices are looked for anew, in seconds.
-RESCAN_S = 60.0
-#: The same while one of a sensor's readings is missing: it may come back under another number.
-RETRY_S = 5.0
+#: A suspension that is shorter makes no reading stale, in seconds.
+_SUSPENDED_S = 1.0
 
-_FIRMWARE, _FREQUENCY, _JETSON = "firmware_throttled", "frequency_capped", "jetson_power_w"
+#: Where the power of the whole board is known from, the most certain first.
+_POWER = ("battery_power_w", "rails_power_w", "meter_power_w", "jetson_stats_power_w", "pmic_power_w")
+#: What says that the processor is slowed down, or about to be.
+_THROTTLING = ("frequency_capped", "firmware_throttled", "supply_undervoltage", "over_current")
+
+
+def sensors_of(sysroot: Path) -> tuple[Sensor, ...]:
+    """Every sensor that AdaSpring knows, looking into a tree.
+
+    Args:
+        sysroot: Root of the tree; ``/`` is this device.
+    """
+    tree, live = Sysroot(sysroot), sysroot == Path("/")
+    vcgencmd = firmware(tree, live=live)
+    return (
+        SupplySensor(tree),
+        ThermalSensor(tree),
+        FrequencySensor(tree),
+        FirmwareSensor(tree, vcgencmd),
+        VoltageSensor(tree),
+        PmicSensor(tree, vcgencmd),
+        RailSensor(tree),
+        MeterSensor(tree),
+        OverCurrentSensor(tree),
+        PowerModeSensor(tree),
+        GpuSensor(tree),
+        JetsonStatsSensor(live=live),
+        MemorySensor(tree),
+        CgroupSensor(tree),
+        load_sensor(tree, live=live),
+    )
+
+
+def suspended_s() -> float:
+    """Time that this machine has spent suspended since boot, in seconds."""
+    # The one clock counts it, the other does not (clock_gettime(2)).
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class Counters(Protocol):
@@ -40,6 +83,14 @@ class Counters(Protocol):
     def latency_p95_us(self) -> float | None:
         """95th percentile of the compute of recent frames, in microseconds; None before the first."""
 
+    @property
+    def queue_depth(self) -> int:
+        """Frames that wait."""
+
+    @property
+    def deadline_us(self) -> float | None:
+        """What 95 of 100 recent frames with a deadline were given at least, in microseconds; None before the first."""
+
 
 class Monitor:
     """Turns sensors into contexts."""
@@ -50,7 +101,11 @@ class Monitor:
         counters: Counters,
         *,
         clock: Callable[[], float] = monotonic,
+        suspended: Callable[[], float] = suspended_s,
+        time_of_day: Callable[[], Reading] = time_of_day,
         smoothing: Smoothing = Smoothing(),  # noqa: B008 - frozen
+        sensors: tuple[Sensor, ...] | None = None,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         """Wire the sensors; nothing is read yet.
 
@@ -58,24 +113,25 @@ class Monitor:
             sysroot: Root of the tree to read in; ``/`` is this device.
             counters: Of the daemon.
             clock: Monotonic, in seconds.
+            suspended: Time spent suspended since boot, in seconds; may step while the clock stands still.
+            time_of_day: Seconds since local midnight, or why they are not known.
             smoothing: Time constants.
+            sensors: To read instead of all that are known.
+            deadline_s: How long one sensor may hold a tick, in seconds.
         """
-        tree, live = Sysroot(sysroot), sysroot == Path("/")
-        sensors: tuple[Sensor, ...] = (
-            SupplySensor(tree),
-            ThermalSensor(tree),
-            FrequencySensor(tree),
-            FirmwareSensor(tree),
-            MemorySensor(tree),
-            load_sensor(tree, live=live),
-            JetsonStatsSensor(live=live),
-        )
-        self._watches = [_Watch(sensor) for sensor in sensors]
+        self._watches = [Watch(sensor, deadline_s) for sensor in sensors or sensors_of(sysroot)]
+        self._crew = Crew(deadline_s)
         self._counters = counters
         self._clock = clock
+        self._suspended = suspended
+        self._suspended_s = suspended()
         self._temperature = MovingAverage(smoothing.temperature_s)
+        self._temperature_rise = Rise(smoothing.temperature_rise_s)
         self._memory = MovingAverage(smoothing.memory_s)
+        self._queue = MovingAverage(smoothing.queue_s)
+        self._time_of_day = time_of_day
         self._event_rate = EventRate(smoothing.event_rate_s)
+        self._event_activity = EventActivity(smoothing.event_rate_s)
         self._readings: dict[str, Reading] = {}
 
     @property
@@ -84,99 +140,121 @@ class Monitor:
         return dict(self._readings)
 
     def tick(self) -> Context:
-        """Read everything once."""
+        """Read everything that is due once."""
         now_s = self._clock()
+        self._mind_suspension(now_s)
+        self._read(now_s)
         readings: dict[str, Reading] = {}
         for watch in self._watches:
-            readings.update(watch.look(now_s))
-        readings["power_w"] = _first(readings["power_w"], readings[_JETSON])
-        readings["throttled"] = _throttled(readings[_FREQUENCY], readings[_FIRMWARE])
+            readings.update(watch.readings(now_s))
+        readings["power_w"] = _first([readings[name] for name in _POWER if name in readings])
+        readings["memory_available_mib"] = _least(
+            [readings[name] for name in ("memory_available_mib", "cgroup_available_mib") if name in readings]
+        )
+        readings["throttled"] = _any([readings[name] for name in _THROTTLING if name in readings])
         event_rate_hz = self._event_rate.update(self._counters.received, now_s)
+        event_state = self._event_activity.update(self._counters.received, now_s)
         readings["event_rate_hz"] = _own(event_rate_hz, "frames received", "a rate takes two looks")
         latency_us = self._counters.latency_p95_us
         readings["latency_p95_us"] = _own(
             latency_us, "frames answered", "the active subnet has answered too few frames"
         )
+        deadline_us = self._counters.deadline_us
+        readings["deadline_us"] = _own(deadline_us, "frames received", "no recent frame had a deadline")
+        readings["time_of_day_s"] = self._time_of_day()
+        temperature_c = self._temperature.update(readings["temperature_c"].value, now_s)
+        rise = self._temperature_rise.update(temperature_c, now_s)
+        why = readings["temperature_c"].reason or "a rise takes two looks"
+        readings["temperature_rise_c_per_min"] = _own(rise, "the temperature", why)
         self._readings = readings
 
-        values = {name: reading.value for name, reading in readings.items()}
+        values = {name: readings[name].value if name in readings else None for name in _QUANTITIES}
+        reasons = {name: readings[name].reason for name, value in values.items() if value is None and name in readings}
         return Context(
             at_s=now_s,
             battery_percent=values["battery_percent"],
             external_power=_truth(values["external_power"]),
             power_w=values["power_w"],
-            temperature_c=self._temperature.update(values["temperature_c"], now_s),
+            temperature_c=temperature_c,
+            temperature_rise_c_per_min=rise,
             throttled=_truth(values["throttled"]),
             memory_available_mib=self._memory.update(values["memory_available_mib"], now_s),
             memory_pressure_percent=values["memory_pressure_percent"],
             cpu_percent=values["cpu_percent"],
             event_rate_hz=event_rate_hz,
+            event_state=event_state,
             latency_p95_us=latency_us,
-            reasons={
-                name: reading.reason
-                for name, reading in readings.items()
-                if reading.value is None and name in Context.__struct_fields__
-            },
+            queue_depth=self._queue.update(float(self._counters.queue_depth), now_s),
+            deadline_us=deadline_us,
+            time_of_day_s=values["time_of_day_s"],
+            reasons=reasons,
         )
 
+    def _mind_suspension(self, now_s: float) -> None:
+        suspended_s = self._suspended()
+        passed_s, self._suspended_s = suspended_s - self._suspended_s, suspended_s
+        if passed_s < _SUSPENDED_S:
+            return
+        _log.info("resumed after %.0f s of suspension: reading every sensor anew", passed_s)
+        for watch in self._watches:
+            watch.forget(now_s)
+        for average in (self._temperature, self._temperature_rise, self._memory):
+            average.update(None, now_s)
 
-class _Watch:
-    """One sensor, when it was last looked for, and what was last there of it."""
-
-    def __init__(self, sensor: Sensor) -> None:
-        self._sensor = sensor
-        self._scanned_s: float | None = None
-        self._readings: Mapping[str, Reading] = {}
-
-    def look(self, now_s: float) -> Mapping[str, Reading]:
-        """Its readings, with devices looked for anew when that is due or one has gone."""
-        if self._scan_is_due(now_s):
-            self._scan(now_s)
-        readings = self._sensor.read()
-        if self._scanned_s != now_s and self._lost(readings):
-            self._scan(now_s)
-            readings = self._sensor.read()
-        self._log_changes(readings)
-        self._readings = readings
-        return readings
-
-    def _scan_is_due(self, now_s: float) -> bool:
-        if self._scanned_s is None:
-            return True
-        missing = any(reading.value is None for reading in self._readings.values())
-        return now_s - self._scanned_s >= (RETRY_S if missing else RESCAN_S)
-
-    def _scan(self, now_s: float) -> None:
-        self._sensor.discover()
-        self._scanned_s = now_s
-
-    def _lost(self, readings: Mapping[str, Reading]) -> bool:
-        return any(reading.value is None and self._was_there(name) for name, reading in readings.items())
-
-    def _was_there(self, name: str) -> bool:
-        return name in self._readings and self._readings[name].value is not None
-
-    def _log_changes(self, readings: Mapping[str, Reading]) -> None:
-        for name, reading in readings.items():
-            if reading.value is None and self._was_there(name):
-                _log.warning("%s is gone: %s", name, reading.reason)
-            elif reading.value is None and name not in self._readings:
-                _log.info("no %s: %s", name, reading.reason)
-            elif reading.value is not None and not self._was_there(name):
-                _log.info("%s is read from %s", name, reading.source)
+    def _read(self, now_s: float) -> None:
+        prompt: dict[Job, Watch] = {}
+        for watch in self._watches:
+            if not watch.is_due(now_s):
+                continue
+            watch.begin(now_s)
+            job: Job = partial(watch.look, now_s)
+            if watch.slow:
+                self._crew.detach(job)
+            else:
+                prompt[job] = watch
+        for late in self._crew.run(list(prompt)):
+            prompt[late].slow = True
 
 
-def _throttled(frequency: Reading, firmware: Reading) -> Reading:
-    """Slowed down if either says so; known if either is known."""
-    known = [reading for reading in (frequency, firmware) if reading.value is not None]
+#: Quantities of a context that sensors give.
+_QUANTITIES = (
+    "battery_percent",
+    "external_power",
+    "power_w",
+    "temperature_c",
+    "temperature_rise_c_per_min",
+    "throttled",
+    "memory_available_mib",
+    "memory_pressure_percent",
+    "cpu_percent",
+    "event_rate_hz",
+    "latency_p95_us",
+    "deadline_us",
+    "time_of_day_s",
+)
+
+
+def _any(readings: list[Reading]) -> Reading:
+    """Whether one of them says so; known if one is known."""
+    known = [reading for reading in readings if reading.value is not None]
     if not known:
-        return Reading(None, frequency.source, f"{frequency.reason}; {firmware.reason}")
+        return Reading(None, "", "; ".join(reading.reason for reading in readings))
     return max(known, key=lambda reading: reading.value or 0.0)
 
 
-def _first(sysfs: Reading, other: Reading) -> Reading:
-    """What sysfs says; what another source says only where that is nothing."""
-    return other if sysfs.value is None and other.value is not None else sysfs
+def _least(readings: list[Reading]) -> Reading:
+    """The first, unless another one is known to be less."""
+    if not readings or readings[0].value is None:
+        return readings[0] if readings else Reading(None, "", "no sensor reads it")
+    return min((reading for reading in readings if reading.value is not None), key=lambda reading: reading.value or 0.0)
+
+
+def _first(readings: list[Reading]) -> Reading:
+    """The first that says anything."""
+    for reading in readings:
+        if reading.value is not None:
+            return reading
+    return Reading(None, "", "; ".join(reading.reason for reading in readings))
 
 
 def _own(value: float | None, source: str, reason: str) -> Reading:

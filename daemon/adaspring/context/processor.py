@@ -30,11 +30,16 @@ CpuTimes = Callable[[], tuple[float, float]]
 
 
 class FrequencySensor:
-    """``frequency_capped``: 1 where some core may not run at its greatest clock, else 0.
+    """``frequency_mhz``: the quickest core now; ``frequency_capped``: 1 where one is held back, else 0.
+
+    A core is held back where it may not run at its greatest clock.
 
     The kernel lowers the cap when the processor gets too hot. A cap that a person has set
     looks the same, and means the same for latency.
     """
+
+    quantities = ("frequency_mhz", "frequency_capped")
+    interval_s = 0.0
 
     def __init__(self, sysroot: Sysroot) -> None:
         """Take the tree to read in."""
@@ -49,8 +54,21 @@ class FrequencySensor:
         self._policies, _ = gather(paths, self._policy)
 
     def read(self) -> Mapping[str, Reading]:
-        """Whether one of the domains is capped."""
-        return {"frequency_capped": take(f"{_CPU}/cpufreq", self._is_capped)}
+        """Whether one of the domains is capped, and the greatest clock of them all."""
+        return {
+            "frequency_mhz": take(f"{_CPU}/cpufreq", self._clock_mhz),
+            "frequency_capped": take(f"{_CPU}/cpufreq", self._is_capped),
+        }
+
+    def _clock_mhz(self) -> float:
+        clocks, reasons = gather(self._policies, self._policy_mhz)
+        if not clocks:
+            raise SensorError(reasons or f"{_CPU} lists no frequency domain")
+        return max(clocks)
+
+    def _policy_mhz(self, policy: tuple[str, int]) -> float:
+        name = f"{policy[0]}/scaling_cur_freq"
+        return within(self._sysroot.number(name), 1, _MOST_KHZ, name) / 1e3
 
     def _is_capped(self) -> float:
         capped, reasons = gather(self._policies, self._is_policy_capped)
@@ -69,6 +87,9 @@ class FrequencySensor:
 
 class LoadSensor:
     """``cpu_percent``: load of all cores together between two reads; the first time since boot."""
+
+    quantities = ("cpu_percent",)
+    interval_s = 0.0
 
     def __init__(self, source: str, times: CpuTimes) -> None:
         """Take where the times come from.
@@ -110,7 +131,8 @@ def live_times() -> tuple[float, float]:
     """
     try:
         times = psutil.cpu_times()
-    except (OSError, RuntimeError, ValueError) as error:
+    # What psutil makes of a file that is cut short or mangled depends on where it ends.
+    except (OSError, RuntimeError, ValueError, TypeError, IndexError) as error:
         raise SensorError(f"psutil cannot read the times of the processor: {error}") from error
     fields = [float(value) for value in times[:_FIELDS]]
     return sum(fields) - sum(fields[_IDLE]), sum(fields)

@@ -24,6 +24,8 @@ _FULLEST_PERCENT = 110.0
 _FULLEST = 1e12
 #: No board that this is for draws more, in watts.
 _MOST_W = 2000.0
+#: No battery that this is for has more, in volts.
+_MOST_V = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class _Charge:
 
 
 class SupplySensor:
-    """``battery_percent``, ``external_power`` (1 or 0) and ``power_w`` (while a battery feeds the board)."""
+    """``battery_percent``, ``external_power`` (1 or 0) and ``battery_power_w`` (while a battery feeds the board)."""
+
+    quantities = ("battery_percent", "external_power", "battery_power_w")
+    interval_s = 0.0
 
     def __init__(self, sysroot: Sysroot) -> None:
         """Take the tree to read in."""
@@ -59,7 +64,7 @@ class SupplySensor:
         return {
             "battery_percent": take(batteries, self._percent),
             "external_power": self._external_power(),
-            "power_w": take(batteries, self._drawn_w),
+            "battery_power_w": take(batteries, self._drawn_w),
         }
 
     def _percent(self) -> float:
@@ -88,7 +93,10 @@ class SupplySensor:
 
     def _external_power(self) -> Reading:
         online, reasons = gather(self._external, self._is_online)
-        if online:
+        if online and not any(online) and not self._batteries:
+            # A Jetson that its barrel jack feeds lists its empty USB port alone.
+            reasons = f"{_names(self._external)} gives no power, there is no battery, and something else does"
+        elif online:
             return Reading(float(any(online)), _names(self._external))
         # No supply tells; a battery that is not drained tells as well.
         for path in self._batteries:
@@ -117,7 +125,8 @@ class SupplySensor:
             watts = self._sysroot.number(f"{path}/power_now") * 1e-6
         except SensorError:
             amperes = self._sysroot.number(f"{path}/current_now") * 1e-6
-            watts = amperes * self._sysroot.number(f"{path}/voltage_now") * 1e-6
+            voltage = f"{path}/voltage_now"
+            watts = amperes * within(self._sysroot.number(voltage) * 1e-6, 0.0, _MOST_V, voltage)
         return within(abs(watts), 0.0, _MOST_W, path)
 
     def _optional(self, path: str) -> str:

@@ -17,6 +17,8 @@ Value = TypeVar("Value")
 
 #: Bytes read of a file; what sensors look for stands in the first few lines.
 _LIMIT = 4096
+#: The same where a whole file is asked for; a configuration file has less.
+_WHOLE = 1 << 18
 #: Digits that a number may have; sysfs counts in micro-units, so 20 are plenty.
 _DIGITS = 20
 
@@ -38,11 +40,15 @@ class Sysroot:
         """Take the root of the tree; ``/`` is this device."""
         self._prefix = str(root).rstrip("/")
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, *, whole: bool = False) -> str:
         """The text of a file, stripped.
 
         The file is opened without blocking, so a FIFO or a device in its place cannot hold
         the caller.
+
+        Args:
+            path: Of the file.
+            whole: Whether more than the first 4096 bytes matter.
 
         Raises:
             SensorError: If it cannot be read or holds nothing.
@@ -50,7 +56,7 @@ class Sysroot:
         try:
             descriptor = os.open(self._prefix + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                content = os.read(descriptor, _LIMIT)
+                content = os.read(descriptor, _WHOLE if whole else _LIMIT)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -73,6 +79,10 @@ class Sysroot:
         except ValueError:
             raise SensorError(f"{path} holds {text[:40]!r}, not a number") from None
 
+    def exists(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        return os.path.lexists(self._prefix + path)
+
     def entries(self, folder: str, pattern: str = "*") -> list[str]:
         """Paths of the entries of a folder whose name fits, sorted; none if it cannot be read."""
         try:
@@ -93,10 +103,10 @@ def within(value: float, low: float, high: float, what: str) -> float:
     return value
 
 
-def take(source: str, read: Callable[[], float]) -> Reading:
+def take(source: str, read: Callable[[], float], *, note: str = "") -> Reading:
     """A reading from a function that may raise `SensorError`; the error becomes the reason."""
     try:
-        return Reading(read(), source)
+        return Reading(read(), source, note=note)
     except SensorError as error:
         return Reading(None, source, str(error))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adaspring.context.jetson import JetsonStatsSensor
+from adaspring.context.jetson_stats import JetsonStatsSensor
 
 # The total as `jtop.power` gives it, in milliwatts (rnext.it/jetson_stats/reference/jtop.html).
 POWER = {"rail": {"VDD_CPU": {"power": 900}}, "tot": {"power": 5230, "avg": 5200, "name": "VDD_IN"}}
@@ -34,7 +34,7 @@ def test_total_power_is_read(library: Path) -> None:
     library.write_text(service("assert self.daemon", f"return {POWER!r}"))
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
-    reading = sensor.read()["jetson_power_w"]
+    reading = sensor.read()["jetson_stats_power_w"]
     assert pytest.approx(5.23) == reading.value
     assert reading.source == "jetson-stats"
 
@@ -54,7 +54,7 @@ def test_every_failure_is_a_reason(library: Path, start: str, power: str, reason
     library.write_text(service(start, power))
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
-    reading = sensor.read()["jetson_power_w"]
+    reading = sensor.read()["jetson_stats_power_w"]
     assert reading.value is None
     assert reason in reading.reason
 
@@ -66,10 +66,10 @@ def test_a_service_that_went_away_is_found_again(library: Path) -> None:
     )
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
-    assert sensor.read()["jetson_power_w"].value is None
+    assert sensor.read()["jetson_stats_power_w"].value is None
     (library.parent / "up").touch()
     sensor.discover()
-    assert sensor.read()["jetson_power_w"].value is not None
+    assert sensor.read()["jetson_stats_power_w"].value is not None
 
 
 def test_it_is_not_asked_about_another_device(library: Path) -> None:
@@ -77,7 +77,7 @@ def test_it_is_not_asked_about_another_device(library: Path) -> None:
     library.write_text("raise SystemExit('imported')")
     sensor = JetsonStatsSensor(live=False)
     sensor.discover()
-    assert "another is read" in sensor.read()["jetson_power_w"].reason
+    assert "another is read" in sensor.read()["jetson_stats_power_w"].reason
 
 
 def test_absent_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,4 +86,4 @@ def test_absent_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delitem(sys.modules, "jtop", raising=False)
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
-    assert "pip install adaspring[jetson]" in sensor.read()["jetson_power_w"].reason
+    assert "pip install adaspring[jetson]" in sensor.read()["jetson_stats_power_w"].reason
