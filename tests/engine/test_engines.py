@@ -11,47 +11,63 @@ from adaspring.bundle import Bundle
 from adaspring.engine import Active, SubnetCache, make_engine
 from adaspring.engine.assemble import Assembled, Assembler
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.engine.onnx.proto import encode
+from adaspring.engine.onnx.graph import encode
 from adaspring.errors import EngineError, EngineMissingError
-from adaspring.space import Genome, SpaceSpec
+from adaspring.space import Genome, Layer, SpaceSpec, run_block
 
 #: Largest difference of a logit between engines: float32 rounding in another order.
 TOLERANCE = 2e-5
 
 
-def reference(assembled: Assembled, sample: np.ndarray) -> np.ndarray:
-    """Logits of one sample by the definition of a convolution, in float64 and plain loops over taps."""
-    x = sample.astype(np.float64)
-    for folded in assembled.layers:
-        conv = folded.layer.conv
-        padding = [(0, 0)] + [(conv.kernel // 2,) * 2] * (x.ndim - 1)
-        padded = np.pad(x, padding)
-        windows = np.lib.stride_tricks.sliding_window_view(
-            padded, folded.weight.shape[2:], axis=tuple(range(1, x.ndim))
-        )
-        windows = windows[(slice(None), *(slice(None, None, conv.stride),) * (x.ndim - 1))]
+class Definition:
+    """Arithmetic by the definition of a convolution, in float64; a tensor has no batch axis."""
+
+    def __init__(self, assembled: Assembled) -> None:
+        """Take the arrays of a subnet."""
+        self._layers = assembled.layers
+
+    def convolve(self, layer: Layer, x: np.ndarray) -> np.ndarray:
+        """Every window of the padded input against the weight."""
+        conv, folded = layer.conv, self._layers[layer.name]
+        padded = np.pad(x, [(0, 0), *((extent // 2,) * 2 for extent in conv.kernel)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, conv.kernel, axis=tuple(range(1, x.ndim)))
+        windows = windows[(slice(None), *(slice(None, None, along) for along in conv.stride))]
         spatial, taps = "yz"[: x.ndim - 1], "kl"[: x.ndim - 1]
         if conv.depthwise:
             x = np.einsum(f"c{spatial}{taps},c{taps}->c{spatial}", windows, folded.weight[:, 0])
         else:
             x = np.einsum(f"c{spatial}{taps},oc{taps}->o{spatial}", windows, folded.weight)
         x += folded.bias.reshape(-1, *(1,) * (x.ndim - 1))
-        x = np.maximum(x, 0) if conv.relu else x
+        activated: np.ndarray = np.maximum(x, 0) if conv.relu else x
+        return activated
+
+    def concatenate(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Channels one behind the other."""
+        return np.concatenate(parts)
+
+    def add(self, x: np.ndarray, shortcut: np.ndarray) -> np.ndarray:
+        """Their sum, cut at zero."""
+        activated: np.ndarray = np.maximum(x + shortcut, 0)
+        return activated
+
+
+def reference(assembled: Assembled, sample: np.ndarray) -> np.ndarray:
+    """Logits of one sample by definition."""
+    x = sample.astype(np.float64)
+    for block in assembled.blocks:
+        x = run_block(block, x, Definition(assembled))
     logits: np.ndarray = assembled.head_weight @ x.reshape(len(x), -1).mean(axis=1) + assembled.head_bias
     return logits
 
 
-@pytest.fixture(scope="session", params=["1-D", "2-D"])
+@pytest.fixture(scope="session", params=["small_spec", "image_spec", "residual_spec", "residual_image_spec"])
 def bundle(
     request: pytest.FixtureRequest,
     make_bundle: Callable[[SpaceSpec, Path], Bundle],
-    small_spec: SpaceSpec,
-    image_spec: SpaceSpec,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Bundle:
-    """A bundle with one spatial axis, and one with two."""
-    spec = small_spec if request.param == "1-D" else image_spec
-    return make_bundle(spec, tmp_path_factory.mktemp("engines") / "toy")
+    """Bundles with one spatial axis and with two, plain and residual."""
+    return make_bundle(request.getfixturevalue(request.param), tmp_path_factory.mktemp("engines") / "toy")
 
 
 def some_genomes(bundle: Bundle, count: int) -> Genome:
@@ -82,10 +98,22 @@ def test_encoded_graphs_hold_against_the_onnx_package(bundle: Bundle) -> None:
         model = onnx.load_from_string(encode(assembled, shape, outputs))
         onnx.checker.check_model(model)
         arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        for index, folded in enumerate(assembled.layers):
-            np.testing.assert_array_equal(folded.weight, arrays[f"w{index}"])
-            np.testing.assert_array_equal(folded.bias, arrays[f"b{index}"])
-        assert len(assembled.layers) + 3 == len(model.graph.node)
+        for name, folded in assembled.layers.items():
+            np.testing.assert_array_equal(folded.weight, arrays[f"{name}.w"])
+            np.testing.assert_array_equal(folded.bias, arrays[f"{name}.b"])
+        convolutions = [node for node in model.graph.node if node.op_type in {"Conv", "FusedConv"}]
+        assert len(assembled.layers) == len(convolutions)
+
+
+def test_a_sum_is_fused_into_the_convolution_before_it(
+    make_bundle: Callable[[SpaceSpec, Path], Bundle], residual_spec: SpaceSpec, tmp_path: Path
+) -> None:
+    """A residual block of full convolutions needs no node for its sum; behind branches it needs one."""
+    assembler = Assembler(make_bundle(residual_spec, tmp_path / "bundle"))
+    shape = (residual_spec.input_channels, *residual_spec.input_size)
+    for text, sums in [("f32:c32.c24.c32.c32", 0), ("f32:c32.f24.c32.f32", 2)]:
+        model = onnx.load_from_string(encode(assembler.assemble(assembler.space.parse(text)), shape, 4))
+        assert sums == sum(node.op_type == "Add" for node in model.graph.node)
 
 
 def test_input_scale_is_folded_in(small_bundle: Bundle) -> None:
@@ -94,7 +122,7 @@ def test_input_scale_is_folded_in(small_bundle: Bundle) -> None:
     for index in range(len(small_bundle.space.choices[0])):
         genome = small_bundle.space.full()
         genome[0] = index
-        first = Assembler(small_bundle).assemble(genome).layers[0]
+        first = next(iter(Assembler(small_bundle).assemble(genome).layers.values()))
         raw = small_bundle.weights[f"{first.layer.name}.weight"]
         raw = raw[: len(first.weight)]
         along = (-1, 1, 1) if first.layer.conv.depthwise else (1, -1, 1)

@@ -13,7 +13,7 @@ SPACE = SearchSpace(
         slots=(
             SlotSpec(width=16, operators=OPERATORS, ratios=RATIOS),
             SlotSpec(width=16, operators=OPERATORS, ratios=RATIOS, skippable=True),
-            SlotSpec(width=16, operators=OPERATORS, ratios=RATIOS, skippable=True),
+            SlotSpec(width=16, operators=OPERATORS, ratios=RATIOS, skippable=True, shortcut="identity"),
             SlotSpec(width=16, operators=OPERATORS, ratios=RATIOS, stride=2),
         ),
     )
@@ -32,14 +32,14 @@ def test_rows_exist_and_none_counts_twice(genome: Genome) -> None:
 
 
 @given(GENOMES, GENOMES)
-def test_rows_follow_the_producer_and_the_own_width(first: Genome, second: Genome) -> None:
-    """Two subnets select the same rows just if slot width and nearest unskipped choice upstream agree."""
+def test_rows_follow_the_producers_and_the_own_width(first: Genome, second: Genome) -> None:
+    """Two subnets select the same rows just if slot width, residual blocks and what began their stage agree."""
     slot = SPACE.slot_count - 1
 
     def facts(genome: Genome) -> tuple[object, ...]:
         chosen = SPACE.chosen(genome)
-        producer = max(index for index in range(slot) if chosen[index] is not SKIP)
-        return chosen[slot].width, producer, chosen[producer]
+        producer = max(index for index in (0, 1) if chosen[index] is not SKIP)
+        return chosen[slot].width, producer, chosen[producer], chosen[2]
 
     same = condition_rows(SPACE, first, slot).tolist() == condition_rows(SPACE, second, slot).tolist()
     assert (facts(first) == facts(second)) == same

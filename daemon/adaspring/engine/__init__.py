@@ -1,7 +1,17 @@
 """Genome -> a subnet that runs: slice, fold, assemble, warm, swap."""
 
-from adaspring.engine.base import Active, Engine, Generation, Prepared, Subnet
+from adaspring.engine.base import Active, Engine, Generation, Prepared, Subnet, warm_batches
 from adaspring.engine.cache import SubnetCache
 from adaspring.engine.select import EngineChoice, make_engine
 
-__all__ = ["Active", "Engine", "EngineChoice", "Generation", "Prepared", "Subnet", "SubnetCache", "make_engine"]
+__all__ = [
+    "Active",
+    "Engine",
+    "EngineChoice",
+    "Generation",
+    "Prepared",
+    "Subnet",
+    "SubnetCache",
+    "make_engine",
+    "warm_batches",
+]

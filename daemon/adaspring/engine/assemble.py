@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from adaspring.bundle import Bundle
 from adaspring.errors import EngineError
-from adaspring.space import HEAD, Genome, Layer, condition_rows, lower
+from adaspring.space import HEAD, Block, Genome, Layer, condition_rows, lower, lower_slot
 
 Array = npt.NDArray[np.float32]
 
@@ -37,20 +37,56 @@ class Assembled:
     """A subnet as arrays.
 
     Attributes:
-        layers: Convolutions in the order in which they run; a global average pool follows.
+        blocks: How they are wired; a global average pool follows.
+        layers: The convolutions of all blocks by their names, in the order in which they run.
         head_weight: Shape ``(outputs, channels)``.
         head_bias: Shape ``(outputs,)``.
     """
 
-    layers: tuple[FoldedLayer, ...]
+    blocks: tuple[Block, ...]
+    layers: dict[str, FoldedLayer]
     head_weight: Array
     head_bias: Array
 
     @property
     def parameter_bytes(self) -> int:
         """Bytes of all weights and biases."""
-        folded = sum(layer.weight.nbytes + layer.bias.nbytes for layer in self.layers)
+        folded = sum(layer.weight.nbytes + layer.bias.nbytes for layer in self.layers.values())
         return folded + self.head_weight.nbytes + self.head_bias.nbytes
+
+
+class Tensors:
+    """The tensors of a bundle by name, and what a batch norm folds to."""
+
+    def __init__(self, weights: dict[str, Array]) -> None:
+        """Take the weights of a bundle."""
+        self._weights = weights
+
+    def __getitem__(self, name: str) -> Array:
+        """A tensor.
+
+        Raises:
+            EngineError: If it is missing.
+        """
+        try:
+            return self._weights[name]
+        except KeyError:
+            raise EngineError(f"the bundle has no tensor {name!r}: it was made for another space") from None
+
+    def gain_and_bias(self, layer: Layer, rows: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+        """What multiplies and what is added to each output channel of a layer, both of shape ``(out,)``.
+
+        Args:
+            layer: The layer.
+            rows: Rows of statistics that the genome selects for it.
+        """
+        channels = layer.channels
+        if not layer.conv.norm:
+            return np.ones(layer.conv.out_channels, dtype=np.float32), self[f"{layer.name}.bias"][channels]
+        mean = self[f"{layer.name}.mean"][rows, channels].sum(axis=0)
+        log_std = self[f"{layer.name}.log_std"][rows, channels].sum(axis=0)
+        gain = self[f"{layer.name}.gamma"][channels] * np.exp(-log_std)
+        return gain, self[f"{layer.name}.beta"][channels] - mean * gain
 
 
 class Assembler:
@@ -67,22 +103,24 @@ class Assembler:
             EngineError: If a tensor that the space needs is missing from the bundle.
         """
         self.space = bundle.space
-        self._weights = dict(bundle.weights)
+        weights = dict(bundle.weights)
+        self._tensors = Tensors(weights)
         scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)
         for layer in self._input_layers():
-            weight = self._tensor(f"{layer.name}.weight")
+            weight = self._tensors[f"{layer.name}.weight"]
             along = (-1, 1) if layer.conv.depthwise else (1, -1)
             axes = (1,) * len(self.space.spec.input_size)
-            self._weights[f"{layer.name}.weight"] = weight * scale.reshape(*along, *axes)
+            weights[f"{layer.name}.weight"] = weight * scale.reshape(*along, *axes)
 
     def _input_layers(self) -> list[Layer]:
-        """The layers that read the network's input: the first of each operator of slot 0."""
-        first: dict[str | None, Layer] = {}
-        for index, choice in enumerate(self.space.choices[0]):
-            genome = self.space.full()
-            genome[0] = index
-            first.setdefault(choice.operator, lower(self.space, genome)[0])
-        return list(first.values())
+        """The layers that read the network's input: those that head a block of slot 0."""
+        layers: dict[str, Layer] = {}
+        for choice in self.space.choices[0]:
+            if choice.operator is not None:
+                block = lower_slot(self.space, 0, choice.operator, self.space.spec.input_channels, choice.width)
+                heads = block.steps[0] if block.projection is None else (block.projection, *block.steps[0])
+                layers.update((layer.name, layer) for layer in heads)
+        return list(layers.values())
 
     def assemble(self, genome: Genome) -> Assembled:
         """The arrays of a subnet.
@@ -90,32 +128,21 @@ class Assembler:
         Raises:
             EngineError: If a tensor is missing from the bundle.
         """
-        layers = lower(self.space, genome)
-        rows = {slot: condition_rows(self.space, genome, slot) for slot in {layer.slot for layer in layers}}
-        folded = tuple(self._fold(layer, rows[layer.slot]) for layer in layers)
-        channels = layers[-1].conv.out_channels
+        blocks = lower(self.space, genome)
+        layers: dict[str, FoldedLayer] = {}
+        for block in blocks:
+            rows = condition_rows(self.space, genome, block.slot)
+            layers.update((layer.name, self._fold(layer, rows)) for layer in block.layers)
         return Assembled(
-            layers=folded,
-            head_weight=np.ascontiguousarray(self._tensor(f"{HEAD}.weight")[:, :channels]),
-            head_bias=self._tensor(f"{HEAD}.bias"),
+            blocks=blocks,
+            layers=layers,
+            head_weight=np.ascontiguousarray(self._tensors[f"{HEAD}.weight"][:, : blocks[-1].out_channels]),
+            head_bias=self._tensors[f"{HEAD}.bias"],
         )
 
     def _fold(self, layer: Layer, rows: npt.NDArray[np.intp]) -> FoldedLayer:
-        conv = layer.conv
-        weight = self._tensor(f"{layer.name}.weight")[: conv.out_channels]
-        if not conv.depthwise:
-            weight = weight[:, : conv.in_channels]
-        if not conv.norm:
-            bias = self._tensor(f"{layer.name}.bias")[: conv.out_channels]
-            return FoldedLayer(layer, np.ascontiguousarray(weight), np.ascontiguousarray(bias))
-        mean = self._tensor(f"{layer.name}.mean")[rows, : conv.out_channels].sum(axis=0)
-        log_std = self._tensor(f"{layer.name}.log_std")[rows, : conv.out_channels].sum(axis=0)
-        gain = self._tensor(f"{layer.name}.gamma")[: conv.out_channels] * np.exp(-log_std)
-        bias = self._tensor(f"{layer.name}.beta")[: conv.out_channels] - mean * gain
+        weight = self._tensors[f"{layer.name}.weight"][layer.channels]
+        if not layer.conv.depthwise:
+            weight = weight[:, : layer.conv.in_channels]
+        gain, bias = self._tensors.gain_and_bias(layer, rows)
         return FoldedLayer(layer, weight * gain.reshape(-1, *(1,) * (weight.ndim - 1)), bias)
-
-    def _tensor(self, name: str) -> Array:
-        try:
-            return self._weights[name]
-        except KeyError:
-            raise EngineError(f"the bundle has no tensor {name!r}: it was made for another space") from None

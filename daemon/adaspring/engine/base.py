@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,10 +20,12 @@ class Subnet(Protocol):
     Attributes:
         genome: Its genome.
         name: Text form of the genome.
+        batch_sizes: Sizes of batch that it was warmed for; see `warm_batches`.
     """
 
     genome: Genome
     name: str
+    batch_sizes: tuple[int, ...]
 
     def run(self, batch: Batch) -> Batch:
         """Logits of a batch.
@@ -99,6 +102,19 @@ class Active:
 #: Runs before the first frame. The first run of a session allocates and packs and
 #: takes about twice the steady time; the second is within a tenth of it.
 WARM_RUNS = 2
+
+
+def warm_batches(subnet: Subnet, shape: tuple[int, ...], sizes: Iterable[int]) -> None:
+    """Warm a subnet for batches, beside whatever it answers meanwhile.
+
+    Args:
+        subnet: Prepared, and so warm for single frames.
+        shape: Of one sample.
+        sizes: Of the batches that it will be given.
+    """
+    for size in sorted(set(sizes) - set(subnet.batch_sizes)):
+        warm(subnet, np.zeros((size, *shape), dtype=np.float32))
+        subnet.batch_sizes = (*subnet.batch_sizes, size)
 
 
 def warm(subnet: Subnet, batch: Batch) -> None:

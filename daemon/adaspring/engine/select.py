@@ -12,6 +12,13 @@ from adaspring.errors import EngineMissingError
 EngineChoice = Literal["auto", "onnxruntime", "torch"]
 
 
+def chosen_engine(choice: EngineChoice) -> Literal["onnxruntime", "torch"]:
+    """The engine that a choice leads to on this device; whether its library is there is another question."""
+    if choice == "auto":
+        return "onnxruntime" if find_spec("onnxruntime") or not find_spec("torch") else "torch"
+    return choice
+
+
 def make_engine(choice: EngineChoice, bundle: Bundle, *, threads: int = 1) -> Engine:
     """Build the engine asked for.
 
@@ -24,8 +31,7 @@ def make_engine(choice: EngineChoice, bundle: Bundle, *, threads: int = 1) -> En
         EngineMissingError: If the library is not installed; the message says what to install.
         EngineError: If the bundle lacks a tensor.
     """
-    if choice == "auto":
-        choice = "onnxruntime" if find_spec("onnxruntime") or not find_spec("torch") else "torch"
+    choice = chosen_engine(choice)
     # Imported late: either library costs memory and start time, and one of them may be absent.
     try:
         if choice == "onnxruntime":

@@ -2,7 +2,17 @@
 
 from adaspring.space.conditions import condition_count, condition_rows
 from adaspring.space.costs import AnalyticTables, SubnetCosts, analytic_tables, subnet_costs
-from adaspring.space.lowering import HEAD, Layer, lower, lower_all, lower_slot, max_input_width
+from adaspring.space.lowering import (
+    HEAD,
+    Arithmetic,
+    Block,
+    Layer,
+    lower,
+    lower_all,
+    lower_slot,
+    max_input_width,
+    run_block,
+)
 from adaspring.space.operators import OPERATORS, Conv, Operator
 from adaspring.space.space import SKIP, Choice, Genome, SearchSpace
 from adaspring.space.spec import SlotSpec, SpaceSpec
@@ -12,6 +22,8 @@ __all__ = [
     "OPERATORS",
     "SKIP",
     "AnalyticTables",
+    "Arithmetic",
+    "Block",
     "Choice",
     "Conv",
     "Genome",
@@ -28,5 +40,6 @@ __all__ = [
     "lower_all",
     "lower_slot",
     "max_input_width",
+    "run_block",
     "subnet_costs",
 ]

@@ -7,7 +7,9 @@ time fits the rows over many random subnets; assembly adds up those that apply.
 
 What a layer sees is above all what its *producer* puts out: the last slot upstream
 that was not skipped, with its operator and its width. So there is a row for every
-choice of every slot that may be the producer. Rows for each choice of each slot
+choice of every slot that may be the producer. In a residual stage all blocks since the
+one that began it are producers together: what they put out adds up, and so do their
+rows. Rows for each choice of each slot
 upstream, skips among them, are as many and fit worse: next to a producer it hardly
 matters what stands before it, and behind a skip it matters most. Another row stands
 for the slot's own width, on which the rank of a factorised operator depends.
@@ -31,15 +33,17 @@ def condition_rows(space: SearchSpace, genome: Genome, slot: int) -> npt.NDArray
     """Rows that apply to a layer in a slot of a subnet; their sum is its statistics.
 
     Row 0 always applies, then one for the slot's own width, then one for the choice of
-    its producer; the first slot has no producer.
+    each producer, the nearest first; the first slot has none.
     """
     widths = _own_widths(space, slot)
     rows = [0, 1 + widths.index(space.choices[slot][genome[slot]].width)]
     first = 1 + len(widths)
     for producer in _producers(space, slot):
-        if space.choices[producer][genome[producer]] is not SKIP:
+        choice = space.choices[producer][genome[producer]]
+        if choice is not SKIP:
             rows.append(first + int(genome[producer]))
-            break
+            if not space.holds(producer, choice):
+                break
         first += len(space.choices[producer])
     return np.array(rows, dtype=np.intp)
 
@@ -50,10 +54,10 @@ def _own_widths(space: SearchSpace, slot: int) -> list[int]:
 
 
 def _producers(space: SearchSpace, slot: int) -> list[int]:
-    """Slots that may be the last one upstream that was not skipped, the nearest first."""
+    """Slots that may be producers, the nearest first, up to one that sets the width in every subnet."""
     producers: list[int] = []
     for producer in range(slot - 1, -1, -1):
         producers.append(producer)
-        if not space.spec.slots[producer].skippable:
+        if not any(space.holds(producer, choice) for choice in space.choices[producer]):
             break
     return producers

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from adaspring.space.lowering import Layer, lower, lower_slot
-from adaspring.space.space import SKIP, Genome, SearchSpace
+from adaspring.space.lowering import lower, lower_slot
+from adaspring.space.space import Genome, SearchSpace
 
 Table = npt.NDArray[np.float64]
 
@@ -20,7 +20,7 @@ class SubnetCosts:
     Attributes:
         macs: Multiply-accumulates.
         parameters: Weights and biases, batch norm folded.
-        peak_activation_elements: Most elements alive at one time (input and output of a layer).
+        peak_activation_elements: Most elements alive at one time, branches and shortcuts included.
         layers: Number of convolutions, the classifier not counted.
     """
 
@@ -49,33 +49,31 @@ class AnalyticTables:
 
 def subnet_costs(space: SearchSpace, genome: Genome) -> SubnetCosts:
     """Costs of one subnet, counted from its layers."""
-    layers = lower(space, genome)
-    final = layers[-1].conv.out_channels
-    head = final * space.spec.outputs
+    blocks = lower(space, genome)
+    layers = [layer for block in blocks for layer in block.layers]
+    head = blocks[-1].out_channels * space.spec.outputs
     return SubnetCosts(
         macs=sum(layer.macs for layer in layers) + head,
         parameters=sum(layer.parameters for layer in layers) + head + space.spec.outputs,
-        peak_activation_elements=max(layer.live_elements for layer in layers),
+        peak_activation_elements=max(block.peak_elements for block in blocks),
         layers=len(layers),
     )
 
 
 def analytic_tables(space: SearchSpace) -> AnalyticTables:
     """Costs of every (slot, running width, choice)."""
-    macs = np.full(space.legal.shape, np.inf)
-    parameters = macs.copy()
-    activations = macs.copy()
-    traffic = macs.copy()
+    macs = np.where(space.legal, 0.0, np.inf)
+    parameters, activations, traffic = macs.copy(), macs.copy(), macs.copy()
     for slot, incoming, index in np.argwhere(space.legal):
         choice = space.choices[slot][index]
-        layers: list[Layer] = []
-        if choice is not SKIP and choice.operator is not None:
-            layers = list(lower_slot(space, int(slot), choice.operator, int(space.widths[incoming]), choice.width))
+        if choice.operator is None:
+            continue
+        block = lower_slot(space, int(slot), choice.operator, int(space.widths[incoming]), choice.width)
         where = (slot, incoming, index)
-        macs[where] = sum(layer.macs for layer in layers)
-        parameters[where] = sum(layer.parameters for layer in layers)
-        activations[where] = max((layer.live_elements for layer in layers), default=0)
-        traffic[where] = sum(layer.live_elements for layer in layers)
+        macs[where] = sum(layer.macs for layer in block.layers)
+        parameters[where] = sum(layer.parameters for layer in block.layers)
+        activations[where] = block.peak_elements
+        traffic[where] = block.traffic_elements
     head = space.widths.astype(np.float64) * space.spec.outputs
     return AnalyticTables(
         macs, parameters, activations, traffic, head_macs=head, head_parameters=head + space.spec.outputs

@@ -1,9 +1,10 @@
 """The search space, indexed: slots, choices, running widths, genomes.
 
 A genome is an integer vector: one choice index per slot, then the index of the
-precision. The *running width* at a slot is what the last slot that was not
-skipped put out; every table of costs is indexed by (slot, running width,
-choice), because a skipped slot passes the width of its predecessor on.
+precision. The *running width* at a slot is what the last slot that sets it put out;
+every table of costs is indexed by (slot, running width, choice), because a skipped
+slot passes the width of its predecessor on, and so does a residual block whose
+shortcut is an identity.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Choice:
 
     Attributes:
         operator: Name of the operator, or None for a skip.
-        width: Output channels; 0 for a skip, which passes its input on.
+        width: Output channels, or those inside a residual block that holds the running
+            width; 0 for a skip, which passes its input on.
     """
 
     operator: str | None
@@ -53,9 +55,12 @@ def width_at(slot: SlotSpec, ratio: float) -> int:
     return min(slot.width, max(CHANNEL_MULTIPLE, rounded))
 
 
-def _choices_of(slot: SlotSpec) -> tuple[Choice, ...]:
-    widths = sorted({width_at(slot, ratio) for ratio in slot.ratios}, reverse=True)
-    choices = [Choice(operator, width) for operator in slot.operators for width in widths]
+def _choices_of(spec: SpaceSpec, slot: SlotSpec) -> tuple[Choice, ...]:
+    choices = [
+        Choice(operator, width)
+        for operator, ratios in spec.offered(slot).items()
+        for width in sorted({width_at(slot, ratio) for ratio in ratios}, reverse=True)
+    ]
     return (*choices, SKIP) if slot.skippable else tuple(choices)
 
 
@@ -83,13 +88,13 @@ class SearchSpace:
         """
         validate(spec)
         self.spec = spec
-        self.choices = tuple(_choices_of(slot) for slot in spec.slots)
+        self.choices = tuple(_choices_of(spec, slot) for slot in spec.slots)
         sizes = [spec.input_size]
         for slot in spec.slots:
             sizes.append(tuple(-(-extent // slot.stride) for extent in sizes[-1]))
         self.sizes: tuple[tuple[int, ...], ...] = tuple(sizes)
 
-        outputs = {choice.width for choices in self.choices for choice in choices if choice is not SKIP}
+        outputs = {choice.width for slot in range(self.slot_count) for choice in self._setting(slot)}
         self.widths: npt.NDArray[np.int64] = np.array(sorted(outputs | {spec.input_channels}), dtype=np.int64)
         self.choice_counts: npt.NDArray[np.int64] = np.array([len(choices) for choices in self.choices])
         self._index_transitions()
@@ -104,7 +109,7 @@ class SearchSpace:
             produced: set[int] = set()
             for incoming in reachable:
                 for index, choice in enumerate(choices):
-                    outgoing = incoming if choice is SKIP else self.width_index(choice.width)
+                    outgoing = incoming if self.holds(slot, choice) else self.width_index(choice.width)
                     self.legal[slot, incoming, index] = True
                     self.next_width[slot, incoming, index] = outgoing
                     produced.add(outgoing)
@@ -112,16 +117,23 @@ class SearchSpace:
         self.final_widths: npt.NDArray[np.int64] = np.array(sorted(reachable))
 
     def _index_genomes(self) -> None:
-        # Lookups for running_widths: what each choice puts out, and which are skips.
+        # Lookups for running_widths: what each choice puts out, and which hold what they get.
         count = int(self.choice_counts.max())
         self._output = np.zeros((self.slot_count, count), dtype=np.int64)
-        self._is_skip = np.zeros((self.slot_count, count), dtype=bool)
+        self._holds = np.zeros((self.slot_count, count), dtype=bool)
         for slot, choices in enumerate(self.choices):
             for index, choice in enumerate(choices):
-                self._is_skip[slot, index] = choice is SKIP
-                self._output[slot, index] = 0 if choice is SKIP else self.width_index(choice.width)
+                self._holds[slot, index] = self.holds(slot, choice)
+                self._output[slot, index] = 0 if self.holds(slot, choice) else self.width_index(choice.width)
         self._slot_axis = np.arange(self.slot_count)
         self._input_width = self.width_index(self.spec.input_channels)
+
+    def holds(self, slot: int, choice: Choice) -> bool:
+        """Whether a choice of a slot passes the running width on instead of setting it."""
+        return choice is SKIP or self.spec.slots[slot].shortcut == "identity"
+
+    def _setting(self, slot: int) -> list[Choice]:
+        return [choice for choice in self.choices[slot] if not self.holds(slot, choice)]
 
     @property
     def slot_count(self) -> int:
@@ -179,9 +191,9 @@ class SearchSpace:
             Indices into `widths`, shape ``(n, slots + 1)``.
         """
         genes = genomes[:, : self.slot_count]
-        skipped = self._is_skip[self._slot_axis, genes]
-        # The last slot that was not skipped, up to and including each; -1 means the input.
-        last = np.maximum.accumulate(np.where(skipped, -1, self._slot_axis), axis=1)
+        holding = self._holds[self._slot_axis, genes]
+        # The last slot that set the width, up to and including each; -1 means the input.
+        last = np.maximum.accumulate(np.where(holding, -1, self._slot_axis), axis=1)
         produced = self._output[self._slot_axis, genes]
         behind = np.where(last < 0, self._input_width, np.take_along_axis(produced, np.maximum(last, 0), axis=1))
         widths = np.empty((len(genomes), self.genome_length), dtype=np.int64)

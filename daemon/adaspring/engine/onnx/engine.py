@@ -10,7 +10,10 @@ import onnxruntime
 from adaspring.bundle import Bundle
 from adaspring.engine.assemble import Assembler
 from adaspring.engine.base import Batch, Prepared, warm
-from adaspring.engine.onnx.proto import INPUT, OUTPUT, encode
+from adaspring.engine.onnx.graph import encode
+from adaspring.engine.onnx.graph_int8 import encode_int8
+from adaspring.engine.onnx.proto import INPUT, OUTPUT
+from adaspring.engine.quantize import Quantizer
 from adaspring.errors import EngineError
 from adaspring.space import Genome
 
@@ -22,6 +25,7 @@ class OnnxSubnet:
         """Wrap a session."""
         self.genome = genome
         self.name = name
+        self.batch_sizes: tuple[int, ...] = (1,)
         self._session = session
 
     def run(self, batch: Batch) -> Batch:
@@ -45,7 +49,9 @@ class OnnxEngine:
             EngineError: If the bundle lacks a tensor.
         """
         self.name = f"onnxruntime-{onnxruntime.__version__}-t{threads}"
+        self._space = bundle.space
         self._assembler = Assembler(bundle)
+        self._quantizer = Quantizer(bundle) if "int8" in bundle.space.spec.precisions else None
         self._shape = bundle.manifest.input.shape
         self._outputs = bundle.space.spec.outputs
         self._options = _session_options(threads)
@@ -53,10 +59,9 @@ class OnnxEngine:
     def prepare(self, genome: Genome) -> Prepared:
         """Assemble, load and warm a subnet; see `engine.base.Engine`."""
         started = perf_counter()
-        assembled = self._assembler.assemble(genome)
-        model = encode(assembled, self._shape, self._outputs)
+        model = self._encoded(genome)
         encoded = perf_counter()
-        name = self._assembler.space.format(genome)
+        name = self._space.format(genome)
         try:
             session = onnxruntime.InferenceSession(model, self._options, providers=["CPUExecutionProvider"])
             loaded = perf_counter()
@@ -73,12 +78,17 @@ class OnnxEngine:
             warm_us=(done - loaded) * 1e6,
         )
 
+    def _encoded(self, genome: Genome) -> bytes:
+        if self._quantizer is not None and self._space.precision(genome) == "int8":
+            return encode_int8(self._quantizer.assemble(genome), self._shape, self._outputs)
+        return encode(self._assembler.assemble(genome), self._shape, self._outputs)
+
 
 def _session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # The graph arrives fused (see `proto.encode`); optimising it again doubles the
+    # The graph arrives fused (see `graph.encode`); optimising it again doubles the
     # time to build a session and gains nothing.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # A session lives for one subnet: an arena of its own would only hold memory.

@@ -1,4 +1,4 @@
-"""A subnet as the bytes of an ONNX model.
+"""The part of ONNX's protobuf schema that our graphs need.
 
 ONNX is a protobuf schema, and we write a dozen of its fields. Writing them here
 spares the daemon the `onnx` package (`benchmarks.graph` prints what its import
@@ -9,51 +9,61 @@ and its builder cost beside ours); tests hold every graph against
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from adaspring.engine.assemble import Assembled
-from adaspring.space import Conv
-
 #: Understood by onnxruntime from 1.14 on.
 IR_VERSION = 8
 OPSET = 17
-#: Domain of onnxruntime's fused convolution, present since its first releases.
+#: Domain of onnxruntime's own operations.
 MICROSOFT = "com.microsoft"
 
 INPUT = "x"
 OUTPUT = "logits"
 
 _FLOAT32 = 1
+#: Types of tensors by the kind and size that numpy gives them.
+_TYPES = MappingProxyType({"f4": _FLOAT32, "u1": 2, "i1": 3, "i4": 6})
 _INT, _STRING, _INTS = 2, 3, 7
 
+Attribute: TypeAlias = int | str | tuple[int, ...]
 
-def encode(assembled: Assembled, input_shape: tuple[int, ...], outputs: int) -> bytes:
-    """Serialise a subnet.
+#: Pieces of a graph; large ones are views of the arrays themselves.
+Parts: TypeAlias = list[bytes | memoryview]
 
-    Convolution and ReLU are written as one fused node, which is what the optimiser
-    would make of them: the session can then be built with optimisation off, in
-    about half the time.
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation of a graph."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: tuple[tuple[str, Attribute], ...] = ()
+    domain: str = ""
+
+
+def model(
+    nodes: Iterable[Node], tensors: Iterable[tuple[str, npt.NDArray[Any]]], input_shape: tuple[int, ...], outputs: int
+) -> bytes:
+    """Serialise a graph that turns `INPUT` into `OUTPUT`, both float32 with a batch axis before them.
 
     Args:
-        assembled: The subnet.
+        nodes: In the order in which they run.
+        tensors: Its constants.
         input_shape: Shape of one sample, without the batch axis.
         outputs: Number of logits.
     """
-    parts: list[bytes | memoryview] = []
-    source = INPUT
-    for index, folded in enumerate(assembled.layers):
-        target = f"t{index}"
-        parts.append(_conv_node(folded.layer.conv, len(folded.layer.in_size), index, source))
-        _append_tensor(parts, f"w{index}", folded.weight)
-        _append_tensor(parts, f"b{index}", folded.bias)
-        source = target
-    _append_tensor(parts, "head.w", assembled.head_weight)
-    _append_tensor(parts, "head.b", assembled.head_bias)
-    parts.append(_frame(source, input_shape, outputs))
+    parts: Parts = [node_field(node) for node in nodes]
+    for name, array in tensors:
+        _append_tensor(parts, name, array)
+    parts.append(_signature(input_shape, outputs))
     # A message is its fields one after the other: the graph needs only its length before it.
     length = sum(len(part) for part in parts)
     return b"".join([_PREAMBLE, _varint(7 << 3 | 2), _varint(length), *parts])
@@ -62,28 +72,17 @@ def encode(assembled: Assembled, input_shape: tuple[int, ...], outputs: int) -> 
 # Nodes and headers recur from subnet to subnet, so they are kept: what remains for
 # an evolution is to copy the weights once.
 @lru_cache(maxsize=4096)
-def _conv_node(conv: Conv, dimensions: int, index: int, source: str) -> bytes:
-    attributes = [
-        _ints_attribute("kernel_shape", [conv.kernel] * dimensions),
-        _ints_attribute("strides", [conv.stride] * dimensions),
-        _ints_attribute("pads", [conv.kernel // 2] * (2 * dimensions)),
-        _int_attribute("group", conv.out_channels if conv.depthwise else 1),
-    ]
-    inputs, output = [source, f"w{index}", f"b{index}"], f"t{index}"
-    if conv.relu:
-        attributes.append(_string_attribute("activation", "Relu"))
-        return _message(1, _node("FusedConv", inputs, output, attributes, MICROSOFT))
-    return _message(1, _node("Conv", inputs, output, attributes))
+def node_field(node: Node) -> bytes:
+    """A node as a field of the graph."""
+    encoded = b"".join(_text(1, name) for name in node.inputs) + _text(2, node.output) + _text(4, node.operator)
+    encoded += b"".join(_message(5, _attribute(name, value)) for name, value in node.attributes)
+    return _message(1, encoded + _text(7, node.domain))
 
 
 @lru_cache(maxsize=256)
-def _frame(source: str, input_shape: tuple[int, ...], outputs: int) -> bytes:
-    """What stands around the convolutions: pool, classifier, input and output."""
+def _signature(input_shape: tuple[int, ...], outputs: int) -> bytes:
     return b"".join(
         [
-            _message(1, _node("GlobalAveragePool", [source], "pooled")),
-            _message(1, _node("Flatten", ["pooled"], "features")),
-            _message(1, _node("Gemm", ["features", "head.w", "head.b"], OUTPUT, [_int_attribute("transB", 1)])),
             _text(2, "subnet"),
             _message(11, _value_info(INPUT, ("n", *input_shape))),
             _message(12, _value_info(OUTPUT, ("n", outputs))),
@@ -91,25 +90,20 @@ def _frame(source: str, input_shape: tuple[int, ...], outputs: int) -> bytes:
     )
 
 
-def _append_tensor(parts: list[bytes | memoryview], name: str, array: npt.NDArray[np.float32]) -> None:
-    parts.append(_tensor_header(name, array.shape))
-    parts.append(array.astype("<f4", order="C", copy=False).reshape(-1).view(np.uint8).data)
+def _append_tensor(parts: Parts, name: str, array: npt.NDArray[Any]) -> None:
+    kind = array.dtype.str[1:]
+    parts.append(_tensor_header(name, array.shape, kind))
+    stored = array.astype(f"<{kind}", order="C", copy=False).reshape(-1)
+    parts.append(stored.view(np.uint8).data)
 
 
-@lru_cache(maxsize=4096)
-def _tensor_header(name: str, shape: tuple[int, ...]) -> bytes:
+@lru_cache(maxsize=16384)
+def _tensor_header(name: str, shape: tuple[int, ...], kind: str) -> bytes:
     """An initializer up to, and with the length of, its raw data."""
-    fields = b"".join(_number(1, extent) for extent in shape) + _number(2, _FLOAT32) + _text(8, name)
-    raw_bytes = 4 * prod(shape)
+    fields = b"".join(_number(1, extent) for extent in shape) + _number(2, _TYPES[kind]) + _text(8, name)
+    raw_bytes = int(kind[1]) * prod(shape)
     header = fields + _varint(9 << 3 | 2) + _varint(raw_bytes)
     return _varint(5 << 3 | 2) + _varint(len(header) + raw_bytes) + header
-
-
-def _node(
-    operator: str, inputs: Iterable[str], output: str, attributes: Iterable[bytes] = (), domain: str = ""
-) -> bytes:
-    encoded = b"".join(_text(1, name) for name in inputs) + _text(2, output) + _text(4, operator)
-    return encoded + b"".join(_message(5, attribute) for attribute in attributes) + _text(7, domain)
 
 
 def _value_info(name: str, shape: tuple[int | str, ...]) -> bytes:
@@ -119,16 +113,12 @@ def _value_info(name: str, shape: tuple[int | str, ...]) -> bytes:
     return _text(1, name) + _message(2, _message(1, _number(1, _FLOAT32) + _message(2, dims)))
 
 
-def _int_attribute(name: str, value: int) -> bytes:
-    return _text(1, name) + _number(3, value) + _number(20, _INT)
-
-
-def _ints_attribute(name: str, values: Iterable[int]) -> bytes:
-    return _text(1, name) + b"".join(_number(8, value) for value in values) + _number(20, _INTS)
-
-
-def _string_attribute(name: str, value: str) -> bytes:
-    return _text(1, name) + _text(4, value) + _number(20, _STRING)
+def _attribute(name: str, value: Attribute) -> bytes:
+    if isinstance(value, int):
+        return _text(1, name) + _number(3, value) + _number(20, _INT)
+    if isinstance(value, str):
+        return _text(1, name) + _text(4, value) + _number(20, _STRING)
+    return _text(1, name) + b"".join(_number(8, each) for each in value) + _number(20, _INTS)
 
 
 def _varint(value: int) -> bytes:

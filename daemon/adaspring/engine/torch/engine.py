@@ -6,46 +6,14 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from adaspring.bundle import Bundle
-from adaspring.engine.assemble import Assembled, Assembler
-from adaspring.engine.base import Batch, Prepared, warm
-from adaspring.space import Conv, Genome
-
-
-class TorchSubnet:
-    """A subnet as tensors on one device."""
-
-    def __init__(self, genome: Genome, name: str, assembled: Assembled, device: torch.device) -> None:
-        """Move the arrays of a subnet to a device."""
-        self.genome = genome
-        self.name = name
-        self._device = device
-        self._layers = [
-            (layer.layer.conv, self._move(layer.weight), self._move(layer.bias)) for layer in assembled.layers
-        ]
-        self._head = self._move(assembled.head_weight), self._move(assembled.head_bias)
-        self._convolve = functional.conv1d if assembled.layers[0].weight.ndim == 3 else functional.conv2d  # noqa: PLR2004 - (out, in, length)
-
-    def _move(self, array: Batch) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
-
-    def _layer(self, x: Tensor, conv: Conv, weight: Tensor, bias: Tensor) -> Tensor:
-        groups = conv.out_channels if conv.depthwise else 1
-        x = self._convolve(x, weight, bias, stride=conv.stride, padding=conv.kernel // 2, groups=groups)
-        return functional.relu_(x) if conv.relu else x
-
-    @torch.inference_mode()
-    def run(self, batch: Batch) -> Batch:
-        """Logits of a batch; see `engine.base.Subnet`."""
-        x = self._move(batch)
-        for conv, weight, bias in self._layers:
-            x = self._layer(x, conv, weight, bias)
-        pooled = x.flatten(start_dim=2).mean(dim=2)
-        logits: Batch = functional.linear(pooled, *self._head).cpu().numpy()
-        return logits
+from adaspring.engine.assemble import Assembler
+from adaspring.engine.base import Prepared, warm
+from adaspring.engine.quantize import Quantizer
+from adaspring.engine.torch.int8 import EmulatedSubnet
+from adaspring.engine.torch.subnet import TorchSubnet
+from adaspring.space import Genome
 
 
 class TorchEngine:
@@ -65,14 +33,22 @@ class TorchEngine:
         torch.set_num_threads(threads)
         self.name = f"torch-{torch.__version__}-{self._device.type}-t{threads}"
         self._assembler = Assembler(bundle)
+        self._quantizer = Quantizer(bundle) if "int8" in bundle.space.spec.precisions else None
         self._shape = bundle.manifest.input.shape
 
     def prepare(self, genome: Genome) -> Prepared:
         """Assemble, load and warm a subnet; see `engine.base.Engine`."""
         started = perf_counter()
-        assembled = self._assembler.assemble(genome)
-        sliced = perf_counter()
-        subnet = TorchSubnet(genome, self._assembler.space.format(genome), assembled, self._device)
+        name = self._assembler.space.format(genome)
+        subnet: TorchSubnet
+        if self._quantizer is not None and self._assembler.space.precision(genome) == "int8":
+            quantized = self._quantizer.assemble(genome)
+            sliced = perf_counter()
+            subnet = EmulatedSubnet(genome, name, quantized, self._device)
+        else:
+            assembled = self._assembler.assemble(genome)
+            sliced = perf_counter()
+            subnet = TorchSubnet(genome, name, assembled, self._device)
         loaded = perf_counter()
         warm(subnet, np.zeros((1, *self._shape), dtype=np.float32))
         done = perf_counter()
