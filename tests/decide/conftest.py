@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,15 +18,13 @@ MakePlanner = Callable[..., Planner]
 @pytest.fixture(scope="session")
 def space(small_spec: SpaceSpec) -> SearchSpace:
     """Some thousand subnets in two precisions."""
-    return SearchSpace(
-        SpaceSpec(
-            input_channels=small_spec.input_channels,
-            input_size=small_spec.input_size,
-            outputs=small_spec.outputs,
-            slots=small_spec.slots,
-            precisions=("float32", "int8"),
-        )
-    )
+    return SearchSpace(msgspec.structs.replace(small_spec, precisions=("float32", "int8")))
+
+
+@pytest.fixture(scope="session")
+def residual_space(residual_spec: SpaceSpec) -> SearchSpace:
+    """Some thousand subnets in two precisions, of two residual stages."""
+    return SearchSpace(msgspec.structs.replace(residual_spec, precisions=("float32", "int8")))
 
 
 @pytest.fixture(scope="session")

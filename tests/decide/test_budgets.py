@@ -27,6 +27,11 @@ def given_context(**quantities: object) -> Context:
         ({"reasons": {"battery_percent": "no battery here"}}, 0.65, "no battery here"),
         ({"battery_percent": 100.0, "temperature_c": 75.0}, 0.65, "75 °C is hot"),
         ({"external_power": True, "temperature_c": 70.0}, 0.3, "70 °C is hot"),
+        (
+            {"external_power": True, "temperature_c": 65.0, "temperature_rise_c_per_min": 20.0},
+            0.65,
+            "75 °C, to be expected within 30 s, is hot",
+        ),
         ({"battery_percent": 100.0, "temperature_c": 85.0}, 1.0, "85 °C is critical"),
         ({"battery_percent": 100.0, "throttled": True}, 1.0, "throttled"),
     ],
@@ -45,7 +50,9 @@ def test_the_accuracy_floor_is_the_higher_of_loss_and_least() -> None:
     """The floor follows the full network unless the policy names a higher one; an emergency lowers the first."""
     cool, hot = given_context(), given_context(throttled=True)
     assert budgets(Policy(), cool, REFERENCE).accuracy_percent == 89.0
-    assert budgets(Policy(), hot, REFERENCE).accuracy_percent == 79.0
+    assert budgets(Policy(), hot, REFERENCE).accuracy_percent == -6.0
+    careful = Policy(emergency_accuracy_loss_points=15.0)
+    assert budgets(careful, hot, REFERENCE).accuracy_percent == 79.0
     named = Policy(least_accuracy_percent=92.0)
     assert budgets(named, cool, REFERENCE).accuracy_percent == 92.0
     assert budgets(named, hot, REFERENCE).accuracy_percent == 92.0
@@ -115,3 +122,54 @@ def test_energy_is_capped_when_the_battery_is_low(
     allowed = budgets(Policy(), given_context(**quantities), REFERENCE)
     assert expected == allowed.energy_mj
     assert reason in allowed.reasons["energy"]
+
+
+MISSION = Policy(mission_until="18:00", battery_capacity_wh=10.0, base_power_w=0.5)
+NOON_S = 12 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("quantities", "expected", "reason"),
+    [
+        # 5 Wh less 0.5 W for six hours are 7200 J, for 216,000 frames.
+        ({"time_of_day_s": NOON_S, "event_rate_hz": 10.0}, 100 / 3, "6.0 h and 216,000 frames"),
+        ({"time_of_day_s": 0.0, "event_rate_hz": 10.0}, 0.0, "even without inference it will not"),
+        ({"time_of_day_s": NOON_S, "event_rate_hz": 0.0}, None, "no frames come"),
+        ({"event_rate_hz": 10.0}, None, "is not honoured yet: the clock is not synchronised"),
+        ({"reasons": {"time_of_day_s": "not set since boot"}}, None, "is not honoured yet: not set since boot"),
+        ({"time_of_day_s": NOON_S, "event_rate_hz": 10.0, "external_power": True}, None, "external power"),
+    ],
+)
+def test_a_mission_shares_out_what_the_battery_holds(
+    quantities: dict[str, object], expected: float | None, reason: str
+) -> None:
+    """What is left after the device's own draw is shared by the frames that come until then."""
+    allowed = budgets(MISSION, given_context(battery_percent=50.0, **quantities), REFERENCE)
+    assert allowed.energy_mj == (None if expected is None else pytest.approx(expected))
+    assert reason in allowed.reasons["energy"]
+
+
+def test_the_lower_of_two_energy_caps_holds() -> None:
+    """A low battery caps energy even where the mission would leave more."""
+    context = given_context(battery_percent=19.0, time_of_day_s=17.9 * 3600, event_rate_hz=1.0)
+    allowed = budgets(MISSION, context, REFERENCE)
+    assert allowed.energy_mj == 4.0
+    assert "only 19 %" in allowed.reasons["energy"]
+
+
+@pytest.mark.parametrize(
+    ("quantities", "expected_ms", "reason"),
+    [
+        ({"deadline_us": 8000.0}, 8.0, "clients allow 8 ms"),
+        ({"deadline_us": 80000.0}, 20.0, "policy asks for 20 ms"),
+        ({"queue_depth": 3.0}, 5.0, "3 frames wait already"),
+        ({"queue_depth": 3.0, "deadline_us": 8000.0}, 2.0, "within 8 ms"),
+    ],
+)
+def test_what_clients_ask_and_who_waits_bind_latency(
+    quantities: dict[str, object], expected_ms: float, reason: str
+) -> None:
+    """A deadline shorter than the policy's latency counts, and so do the frames in the queue."""
+    allowed, told = latency_budget_us(Policy(), given_context(**quantities))
+    assert allowed == pytest.approx(expected_ms * 1e3)
+    assert reason in told

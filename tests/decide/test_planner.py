@@ -171,11 +171,17 @@ def test_decisions_survive_the_disk_and_are_made_again_bit_for_bit(
         assert msgspec.structs.replace(decision, search_us=0.0) == again
 
 
-def test_another_planner_does_not_replay(make_planner: Callable[..., Planner]) -> None:
-    """A decision is replayed over what it was made from, or not at all."""
-    decision = make_planner().decide(PLUGGED, None, CAUSE)
-    with pytest.raises(TableError, match="replay it over the same bundle"):
-        replay(decision, make_planner(latency_p95_ms=7.0))
+def test_an_emergency_takes_the_least_energy_there_is(
+    make_planner: Callable[..., Planner], space: SearchSpace, device_tables: DeviceTables
+) -> None:
+    """Throttled, the smallest subnet by energy is chosen, whatever it loses and however dear a switch is."""
+    planner = make_planner(switching_cost=10.0)
+    context = msgspec.structs.replace(PLUGGED, throttled=True)
+    decision = planner.decide(context, space.full(), CAUSE)
+    genomes = space.random(np.random.default_rng(0), 5000)
+    least = device_tables.energy_mj.evaluate(space, np.concatenate([genomes, space.smallest()[None]])).min()
+    assert decision.predicted.energy_mj <= least + 1e-9
+    assert decision.feasible
 
 
 def test_an_atlas_changes_the_start_and_not_the_answer(
@@ -192,13 +198,14 @@ def test_an_atlas_changes_the_start_and_not_the_answer(
 
 
 def test_a_deadline_that_bites_is_recorded(make_planner: Callable[..., Planner]) -> None:
-    """A decision that had no time says so, and is a decision all the same."""
+    """A decision that had no time says so, is a decision all the same, and is replayed bit for bit."""
     planner = make_planner(search_deadline_ms=1.0, latency_p95_ms=0.025)
     hurried = []
     for context in contexts(20):
         # Every look at this clock takes a second.
         decision = planner.decide(context, None, CAUSE, clock=count(0.0, 1.0).__next__)
         assert decision.bound <= decision.objective
+        assert msgspec.structs.replace(decision, search_us=0.0) == replay(decision, planner)
         hurried.append(not decision.in_time)
     assert any(hurried)
 

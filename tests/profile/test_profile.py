@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,7 @@ from adaspring.profile import (
     tables_path,
     time_group,
 )
+from adaspring.profile.measure import BATCH_SIZES, measure_batch_curve
 from adaspring.profile.profiler import LEAST_SUBNETS
 from adaspring.resources import resource
 from adaspring.tables import DeviceTables
@@ -61,6 +64,23 @@ def test_tables_survive_the_disk(tmp_path: Path, small_bundle: Bundle, tables: D
     np.testing.assert_array_equal(tables.latency_us.values, loaded.latency_us.values)
     np.testing.assert_array_equal(tables.energy_mj.head, loaded.energy_mj.head)
     assert [path] == list(path.parent.iterdir())
+
+
+def test_batches_are_measured(tables: DeviceTables) -> None:
+    """A batch takes longer than a frame, and a larger one longer than a smaller."""
+    curve = dict(tables.facts.batch_curve)
+    assert list(BATCH_SIZES) == list(curve)
+    assert 1 < curve[8] < curve[16]
+
+
+def test_batches_that_would_hold_everybody_up_are_not_measured(small_bundle: Bundle) -> None:
+    """On a network of 20 ms a frame, batches end at two."""
+    clock = itertools.count(0, 0.02)
+    space = small_bundle.space
+    curve = measure_batch_curve(
+        OnnxEngine(small_bundle), np.stack([space.full()]), (3, 32), runs=2, clock=lambda: next(clock)
+    )
+    assert [2] == [size for size, _ in curve]
 
 
 def test_an_estimate_is_marked(small_bundle: Bundle, board: DeviceProfile) -> None:
@@ -158,3 +178,20 @@ def test_a_damaged_file_is_refused(tmp_path: Path, small_bundle: Bundle, tables:
         load_tables(path, small_bundle.space)
     with pytest.raises(FileNotFoundError):
         load_tables(tmp_path / "none.npz", small_bundle.space)
+
+
+def test_the_atlas_is_stored_with_the_tables(tmp_path: Path, small_bundle: Bundle, tables: DeviceTables) -> None:
+    """Profiling builds it, the disk keeps it, and one of another space is refused by name."""
+    path = tables_path(tmp_path, small_bundle.digest, "board", "engine")
+    save_tables(path, tables)
+    loaded = load_tables(path, small_bundle.space).atlas
+    assert tables.atlas is not None
+    assert loaded is not None
+    np.testing.assert_array_equal(tables.atlas.genomes, loaded.genomes)
+    np.testing.assert_array_equal(tables.atlas.latency_us, loaded.latency_us)
+    genomes = tables.atlas.genomes.copy()
+    genomes[0, 0] = 99
+    broken = msgspec.structs.replace(tables, atlas=dataclasses.replace(tables.atlas, genomes=genomes))
+    save_tables(path, broken)
+    with pytest.raises(TableError, match="its atlas does not fit"):
+        load_tables(path, small_bundle.space)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaspring.errors import TableError
-from adaspring.tables import LatencyCorrection
+from adaspring.tables import EXPIRES_S, LatencyCorrection
 
 
 def test_without_measurements_the_tables_are_trusted() -> None:
@@ -61,3 +61,53 @@ def test_what_is_no_latency_is_refused(predicted: float, measured: float) -> Non
     with pytest.raises(TableError, match="positive number of microseconds"):
         correction.observe(predicted, measured)
     assert correction.factor() == 1.0
+
+
+def test_what_was_learned_survives_and_expires() -> None:
+    """A factor goes on after a restart, stands until new frames say otherwise, and is forgotten after a week."""
+    now = 1e9
+    correction = LatencyCorrection(wall=lambda: now)
+    correction.observe(100, [200.0] * 20, "hot")
+    [learned] = correction.learned()
+    assert ("hot", 20, now) == (learned.condition, learned.frames, learned.at)
+    restarted = LatencyCorrection(wall=lambda: now)
+    restarted.restore([learned])
+    assert restarted.factor("hot") == pytest.approx(2.0)
+    restarted.observe(100, [200.0] * 3, "hot")
+    assert restarted.factor("hot") == pytest.approx(2.0)
+    now += EXPIRES_S + 1
+    assert (1.0, ()) == (restarted.factor("hot"), restarted.learned())
+    restarted.restore([learned])
+    assert restarted.factor("hot") == 1.0
+
+
+def test_the_nearest_condition_stands_in() -> None:
+    """Where nothing was measured, a condition named as near tells more than nothing."""
+    correction = LatencyCorrection()
+    correction.observe(100, [300.0] * 20, "mains cool")
+    assert correction.factor("battery cool", "mains cool") == pytest.approx(3.0)
+    assert correction.factor("battery hot", "mains hot") == 1.0
+
+
+@given(st.floats(0.3, 4.0), st.integers(0, 2**32 - 1))
+def test_the_low_percentile_of_frames_is_learned(factor: float, seed: int) -> None:
+    """Frames with the long tail that interruptions leave teach what the table holds: their low percentile."""
+    rng = np.random.default_rng(seed)
+    frames = 100 * factor * (1 + rng.exponential(0.1, 200))
+    correction = LatencyCorrection()
+    for part in np.split(frames, 20):
+        correction.observe(100, part)
+    assert correction.factor() == pytest.approx(np.percentile(frames[-50:], 20) / 100, rel=0.05)
+
+
+def test_subnets_that_are_off_in_different_ways_are_told_apart() -> None:
+    """The worst that ran lately stands for all; each that ran is known by its own; a slower device moves all."""
+    correction = LatencyCorrection()
+    correction.observe(100, [150.0] * 30, "cool", b"slow")
+    correction.observe(100, [120.0] * 30, "cool", b"quick")
+    assert correction.factor("cool") == pytest.approx(1.5)
+    assert correction.factor_of(b"quick", "cool") == pytest.approx(1.2)
+    assert correction.factor_of(b"new", "cool") == pytest.approx(1.5)
+    correction.observe(100, [240.0] * 60, "cool", b"quick")
+    assert correction.factor_of(b"slow", "cool") == pytest.approx(3.0)
+    assert correction.factor("cool") == pytest.approx(3.0)

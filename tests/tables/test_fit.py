@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
 from adaspring.errors import TableError
-from adaspring.space import SearchSpace, SpaceSpec, analytic_tables
+from adaspring.space import Genome, SearchSpace, SpaceSpec, analytic_tables
 from adaspring.tables import SlotTable, fit_slot_table, kendall_tau
 
 
@@ -54,6 +55,24 @@ def test_a_good_prior_needs_little_evidence(
     fit = fit_slot_table(space, genomes, targets, prior, relative=True)
     others = space.random(np.random.default_rng(4), 50)
     np.testing.assert_allclose(7 * prior.evaluate(space, others) + 5, fit.table.evaluate(space, others), rtol=1e-6)
+
+
+def test_each_precision_has_its_own_factor(
+    small_spec: SpaceSpec, make_table: Callable[[SearchSpace, int], SlotTable]
+) -> None:
+    """Where one precision is quicker by a factor, a few subnets of each tell by which."""
+    both = SearchSpace(msgspec.structs.replace(small_spec, precisions=("float32", "int8")))
+    prior = make_table(both, 3)
+    factor, constant = np.array([7.0, 2.0]), np.array([5.0, 9.0])
+
+    def truth(genomes: Genome) -> np.ndarray:
+        precision = genomes[:, -1]
+        expected: np.ndarray = factor[precision] * prior.evaluate(both, genomes) + constant[precision]
+        return expected
+
+    genomes, others = both.random(np.random.default_rng(3), 60), both.random(np.random.default_rng(4), 50)
+    fit = fit_slot_table(both, genomes, truth(genomes), prior, relative=True)
+    np.testing.assert_allclose(truth(others), fit.table.evaluate(both, others), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "bad"), [(9, None), (40, np.nan), (40, np.inf)])

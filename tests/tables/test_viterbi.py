@@ -14,13 +14,14 @@ from adaspring.tables import SlotTable, Trellis
 
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
-    """Spaces small enough to look at every subnet, with skips in a row and one or two precisions."""
+    """Spaces small enough to look at every subnet: skips in a row, residual stages, one or two precisions."""
     slots = tuple(
         SlotSpec(
             width=draw(st.sampled_from([16, 32])),
             operators=draw(st.sampled_from([("conv",), ("conv", "dwsep")])),
             ratios=draw(st.sampled_from([(1.0,), (1.0, 0.5)])),
             skippable=index > 0 and draw(st.booleans()),
+            shortcut="identity" if index > 0 and draw(st.booleans()) else "none",
         )
         for index in range(draw(st.integers(1, 4)))
     )

@@ -2,11 +2,14 @@
 
 from adaspring.decide.budgets import Budgets, Reference, budgets, check_policy, latency_budget_us
 from adaspring.decide.decision import Alternative, Decision, Prediction, Relaxed
-from adaspring.decide.planner import Choice, Planner, replay
-from adaspring.decide.policy import Policy, ThermalState, TriggerPolicy, thermal_state
+from adaspring.decide.planner import Choice, Planner
+from adaspring.decide.policy import Policy, Preset, ThermalState, TriggerPolicy, thermal_state
+from adaspring.decide.presets import PRESETS, preset_policy, with_preset
+from adaspring.decide.replay import replay
 from adaspring.decide.trigger import Cause, Trigger
 
 __all__ = [
+    "PRESETS",
     "Alternative",
     "Budgets",
     "Cause",
@@ -15,6 +18,7 @@ __all__ = [
     "Planner",
     "Policy",
     "Prediction",
+    "Preset",
     "Reference",
     "Relaxed",
     "ThermalState",
@@ -23,6 +27,8 @@ __all__ = [
     "budgets",
     "check_policy",
     "latency_budget_us",
+    "preset_policy",
     "replay",
     "thermal_state",
+    "with_preset",
 ]

@@ -7,7 +7,7 @@ from math import sqrt
 import msgspec
 
 from adaspring.context.model import Context
-from adaspring.decide.policy import Policy, ThermalState, thermal_state, why_critical
+from adaspring.decide.policy import Policy, ThermalState, foreseen_temperature_c, thermal_state, why_critical
 from adaspring.errors import ConfigError
 
 
@@ -92,11 +92,11 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
 
     A frame waits before it is computed. For frames that come at random at rate r and
     take s each, the mean wait is ``r s² / (2 (1 - r s))`` (Pollaczek and Khinchine);
-    the budget is the s that with its wait just meets the policy's latency, and that
-    keeps ``r s`` within the greatest utilisation.
+    the budget is the s that with its wait just meets the latency asked for, and that
+    keeps ``r s`` within the greatest utilisation. Frames that wait already are computed
+    first, so with n of them ``(n + 1) s`` must meet it, too.
     """
-    target = policy.latency_p95_ms * 1e-3
-    reason = f"policy asks for {policy.latency_p95_ms:g} ms"
+    target, reason = _latency_asked(policy, context)
     if thermal_state(policy, context) != "cool":
         target *= policy.hot_latency_percent / 100
         reason += f", {policy.hot_latency_percent:g} % of it when hot"
@@ -111,7 +111,18 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
         if rate * allowed > policy.max_utilisation:
             allowed = policy.max_utilisation / rate
             reason = f"at {rate:.3g} events a second the engine may be busy {policy.max_utilisation:.0%} of the time"
+    waiting = context.queue_depth or 0.0
+    if target / (waiting + 1) < allowed:
+        allowed = target / (waiting + 1)
+        reason = f"{waiting:.3g} frames wait already and have to be computed within {target * 1e3:.3g} ms as well"
     return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
+
+
+def _latency_asked(policy: Policy, context: Context) -> tuple[float, str]:
+    deadline_us = context.deadline_us
+    if deadline_us is not None and deadline_us < policy.latency_p95_ms * 1e3:
+        return deadline_us * 1e-6, f"clients allow {deadline_us / 1e3:.3g} ms"
+    return policy.latency_p95_ms * 1e-3, f"policy asks for {policy.latency_p95_ms:g} ms"
 
 
 def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[float, str]:
@@ -126,11 +137,13 @@ def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[
         reason = f"{charge:.0f} % of the battery left"
     if state == "critical":
         return 1.0, f"1: {why_critical(context)}, so only energy counts"
-    if state == "hot" and context.temperature_c is not None:
+    foreseen = foreseen_temperature_c(policy, context)
+    if state == "hot" and foreseen is not None:
         span = policy.critical_temperature_c - policy.hot_temperature_c
-        heat = (context.temperature_c - policy.hot_temperature_c) / span
+        heat = min(1.0, (foreseen - policy.hot_temperature_c) / span)
         importance += (1.0 - importance) * heat
-        reason += f", raised because {context.temperature_c:.0f} °C is hot"
+        within = "" if foreseen == context.temperature_c else f", to be expected within {policy.thermal_horizon_s:g} s,"
+        reason += f", raised because {foreseen:.0f} °C{within} is hot"
     return importance, f"{importance:.2f}: {reason}"
 
 
@@ -150,11 +163,34 @@ def _energy(policy: Policy, context: Context, reference: Reference) -> tuple[flo
         return None, "no cap: external power"
     if charge is None:
         return None, "no cap: the battery's charge is unknown"
+    mission, why_mission = _mission_cap_mj(policy, context, charge)
     if charge >= policy.low_battery_percent:
-        return None, f"no cap: {charge:.0f} % of the battery left"
-    cap = reference.energy_mj * policy.low_battery_energy_percent / 100
-    share = f"{policy.low_battery_energy_percent:g} % of the full network's energy"
-    return cap, f"{cap:.3g} mJ: {share}, as only {charge:.0f} % of the battery is left"
+        cap, reason = None, f"no cap: {charge:.0f} % of the battery left"
+    else:
+        cap = reference.energy_mj * policy.low_battery_energy_percent / 100
+        share = f"{policy.low_battery_energy_percent:g} % of the full network's energy"
+        reason = f"{cap:.3g} mJ: {share}, as only {charge:.0f} % of the battery is left"
+    if mission is None:
+        return cap, f"{reason}; {why_mission}" if why_mission else reason
+    return (mission, why_mission) if cap is None or mission < cap else (cap, reason)
+
+
+def _mission_cap_mj(policy: Policy, context: Context, charge_percent: float) -> tuple[float | None, str]:
+    """What a frame may take if the battery is to last as long as it has to; None where nothing can be said."""
+    until, capacity_wh = policy.mission_until, policy.battery_capacity_wh
+    if until is None or capacity_wh is None:
+        return None, ""
+    if context.time_of_day_s is None:
+        why = context.reasons.get("time_of_day_s", "the clock is not synchronised")
+        return None, f"the mission until {until} is not honoured yet: {why}"
+    left_s = policy.mission_left_s(context.time_of_day_s) or 0.0
+    if not context.event_rate_hz:
+        return None, f"no frames come, so none need be saved for {until}"
+    spare_j = charge_percent / 100 * capacity_wh * 3600 - policy.base_power_w * left_s
+    frames = context.event_rate_hz * left_s
+    cap = max(0.0, spare_j) / frames * 1e3
+    told = f"the battery has to last until {until}, {left_s / 3600:.1f} h and {frames:,.0f} frames at this rate"
+    return cap, f"{cap:.3g} mJ: {told}" + ("" if spare_j > 0 else "; even without inference it will not")
 
 
 def _memory(policy: Policy, context: Context) -> tuple[float | None, str]:

@@ -71,6 +71,7 @@ class Decision(msgspec.Struct, frozen=True):
         cause: Why it was made.
         context: The context behind it.
         latency_factor: Measured over predicted latency that the online correction stood at.
+        energy_factor: The same of energy; one where no power sensor tells.
         incumbent: The genome that ran until then; None at the start.
         budgets: What the context allows.
         genome: The chosen subnet.
@@ -82,8 +83,9 @@ class Decision(msgspec.Struct, frozen=True):
         feasible: Whether all budgets are met.
         relaxed: Budgets that had to give, in the declared order.
         alternatives: Others that were looked at and lost.
-        in_time: Whether the search ended by itself. One that its deadline ended cannot be
-            repeated exactly on a machine of another speed.
+        in_time: Whether the search ended by itself.
+        ended_at_look: Where not, the look at its deadline that ended it (see `Deadline`), so
+            that it can be repeated exactly on a machine of another speed.
         search_us: Time of the search, in microseconds.
     """
 
@@ -92,6 +94,7 @@ class Decision(msgspec.Struct, frozen=True):
     cause: Cause
     context: Context
     latency_factor: float
+    energy_factor: float
     incumbent: tuple[int, ...] | None
     budgets: Budgets
     genome: tuple[int, ...]
@@ -104,4 +107,5 @@ class Decision(msgspec.Struct, frozen=True):
     relaxed: tuple[Relaxed, ...]
     alternatives: tuple[Alternative, ...]
     in_time: bool
+    ended_at_look: int | None
     search_us: float

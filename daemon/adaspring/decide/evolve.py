@@ -23,6 +23,8 @@ from adaspring.space import Genome
 
 #: Mutants of one generation of pair swaps.
 SWAPS = 512
+#: Members that are completed by their best tails when time is up on the way.
+COMPLETED = 16
 
 
 def evolve(quest: Quest, prices: Prices, population: int, expired: Callable[[], bool]) -> bool:
@@ -52,6 +54,7 @@ def evolve(quest: Quest, prices: Prices, population: int, expired: Callable[[], 
     cut = np.inf
     for stage in trellis.stages:
         if expired():
+            quest.look_at(_completed(quest, lineage, score, priced))
             return False
         members = len(state)
         edges = (stage.offers[:, None] + state).ravel()
@@ -75,7 +78,7 @@ def evolve(quest: Quest, prices: Prices, population: int, expired: Callable[[], 
         state = trellis.tip.take(edges)
         lineage.append((parent.take(kept), edges))
     else:
-        quest.look_at(_paths(lineage))
+        quest.look_at(_paths(lineage, np.arange(len(state))))
     quest.bound = max(quest.bound, min(limit, cut))
     return cut >= limit
 
@@ -99,8 +102,22 @@ def swap_pairs(quest: Quest, rng: np.random.Generator, expired: Callable[[], boo
             break
 
 
-def _paths(lineage: list[tuple[Indices, Indices]]) -> Indices:
-    members = np.arange(len(lineage[-1][1]))
+def _completed(quest: Quest, lineage: list[tuple[Indices, Indices]], score: Array, priced: Array) -> Indices:
+    """The cheapest members as they stand, each with the best tail at the prices."""
+    trellis = quest.problem.trellis
+    cheapest = score.argsort(kind="stable")[:COMPLETED]
+    state = np.arange(trellis.starts).take(cheapest) if not lineage else trellis.tip.take(lineage[-1][1].take(cheapest))
+    tails = []
+    for stage in trellis.stages[len(lineage) :]:
+        edges = stage.offers[:, None] + state
+        best = priced.take(edges).argmin(axis=0)
+        tails.append(edges[best, np.arange(len(state))])
+        state = trellis.tip.take(tails[-1])
+    return np.column_stack([_paths(lineage, cheapest), *tails])
+
+
+def _paths(lineage: list[tuple[Indices, Indices]], members: Indices) -> Indices:
+    """Edges up to the last slot that members of the last generation passed, shape ``(n, slots passed)``."""
     paths = np.empty((len(members), len(lineage)), dtype=np.intp)
     for slot in range(len(lineage) - 1, -1, -1):
         parents, edges = lineage[slot]

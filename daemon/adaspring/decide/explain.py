@@ -38,12 +38,14 @@ class Ledger:
         parameters: Parameters of each edge, shape ``(E,)``.
         full_percent: Accuracy of the full network.
         tail: 95th percentile of latency over the percentile of the table, corrected.
+        energy: Energy over that of the table, corrected.
     """
 
     problem: Problem
     parameters: Array
     full_percent: float
     tail: float
+    energy: float
 
     def predictions(self, candidates: Candidates) -> list[Prediction]:
         """What each candidate is expected to do."""
@@ -57,7 +59,7 @@ class Ledger:
                 accuracy_percent=min(100.0, max(0.0, self.full_percent - row[ACCURACY])),
                 latency_us=row[LATENCY],
                 latency_p95_us=row[LATENCY] * self.tail,
-                energy_mj=row[ENERGY],
+                energy_mj=row[ENERGY] * self.energy,
                 parameters=round(size),
                 memory_bytes=round(row[MEMORY] * MIB),
             )
@@ -70,7 +72,7 @@ class Ledger:
             return f"{self.full_percent - use:.1f} %"
         if quantity == "latency":
             return f"{use * self.tail / 1e3:.3g} ms"
-        return f"{use:.3g} mJ" if quantity == "energy" else f"{use:.3g} MiB"
+        return f"{use * self.energy:.3g} mJ" if quantity == "energy" else f"{use:.3g} MiB"
 
 
 def relaxations(ledger: Ledger, found: Found, budgets: Array) -> tuple[Relaxed, ...]:

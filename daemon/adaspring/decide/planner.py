@@ -9,25 +9,19 @@ from time import monotonic
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from adaspring.context.model import Context
-from adaspring.decide.budgets import Budgets, Reference, budgets, check_policy
+from adaspring.decide.budgets import Budgets, budgets, check_policy
 from adaspring.decide.decision import Decision, Prediction
-from adaspring.decide.explain import MIB, Ledger, alternatives, relaxations
-from adaspring.decide.policy import Policy, thermal_state
-from adaspring.decide.problem import Array, Problem, Quantity
+from adaspring.decide.explain import alternatives, relaxations
+from adaspring.decide.formulation import Formulation, reference_of
+from adaspring.decide.policy import Policy, PowerMode, power_mode, thermal_state
+from adaspring.decide.problem import Array
 from adaspring.decide.search import Deadline, Found, Search
 from adaspring.decide.trigger import Cause
-from adaspring.errors import TableError
-from adaspring.space import Genome, SearchSpace, analytic_tables
-from adaspring.tables import Atlas, DeviceTables, LatencyCorrection, SlotTable
-
-#: Least span to measure losses by, in points, should all subnets be about as accurate.
-LEAST_SPAN_POINTS = 1.0
-#: An objective is a share of the full network's energy plus a share of the span; shares of
-#: less than this say nothing (a subnet better than the full network can even score below zero).
-LEAST_OBJECTIVE = 0.01
-_ELEMENT_BYTES = {"float32": 4, "int8": 1}
+from adaspring.space import Genome, SearchSpace
+from adaspring.tables import Atlas, DeviceTables, EnergyCorrection, LatencyCorrection, SlotTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +33,7 @@ class Choice:
         incumbent: The genome that ran until then; None at the start.
         seed: Seed of the search.
         latency_factor: Measured over predicted latency that the correction stood at.
+        energy_factor: The same of energy.
         budgets: What the context allows.
         limits: The same in the units of the search, shape ``(4,)``.
         found: What the search found.
@@ -49,6 +44,7 @@ class Choice:
     incumbent: Genome | None
     seed: int
     latency_factor: float
+    energy_factor: float
     budgets: Budgets
     limits: Array
     found: Found
@@ -69,6 +65,7 @@ class Planner:
         policy: What is asked of the daemon.
         reference: The full network, by which loss and energy are measured.
         correction: Online correction of the latency table.
+        energy_correction: Online correction of the energy table.
         fingerprint: Of all that decisions follow from, besides their own inputs.
     """
 
@@ -81,6 +78,7 @@ class Planner:
         *,
         atlas: Atlas | None = None,
         correction: LatencyCorrection | None = None,
+        energy_correction: EnergyCorrection | None = None,
     ) -> None:
         """Prepare to decide.
 
@@ -91,6 +89,7 @@ class Planner:
             policy: What is asked of the daemon.
             atlas: Good subnets for the search to start from.
             correction: What was learned before about the latency table.
+            energy_correction: What was learned before about the energy table.
 
         Raises:
             TableError: If a table must not be used.
@@ -103,33 +102,15 @@ class Planner:
         self.tables = tables
         self.policy = policy
         self.correction = LatencyCorrection() if correction is None else correction
-        self._condition = ""
+        self.energy_correction = EnergyCorrection() if energy_correction is None else energy_correction
+        self._conditions: tuple[str, ...] = ("",)
 
-        ends = np.stack([space.full(), space.smallest()])
-        full, smallest = accuracy.evaluate(space, ends).tolist()
-        self.reference = Reference(
-            accuracy_percent=full,
-            accuracy_span_points=max(LEAST_SPAN_POINTS, full - smallest),
-            energy_mj=float(tables.energy_mj.evaluate(space, ends)[0]),
-        )
+        self.reference = reference_of(space, accuracy, tables)
         check_policy(policy, self.reference)
 
-        analytic = analytic_tables(space)
-        parameters = SlotTable.of_parameters(space, analytic)
-        element_mib = np.array([_ELEMENT_BYTES[name] / MIB for name in space.spec.precisions])
-        each = element_mib[:, None, None, None]
-        session_mib = tables.facts.session_mib or 0.0
-        use: dict[Quantity, SlotTable] = {
-            "accuracy": SlotTable(-accuracy.values, full - accuracy.head),
-            "latency": tables.latency_us,
-            "energy": tables.energy_mj,
-            "memory": SlotTable(parameters.values * each, parameters.head * element_mib[:, None] + session_mib),
-        }
-        activations = SlotTable(each * analytic.activations, np.zeros_like(parameters.head))
-        self._problem = Problem(space, use, activations)
-        self._parameters = self._problem.trellis.pack(parameters)
+        self._formulation = Formulation.of(space, accuracy, tables, self.reference)
         known = space.full()[None] if atlas is None else atlas.genomes
-        self._search = Search(self._problem, known)
+        self._search = Search(self._formulation.problem, known)
         self.fingerprint = self._digest(known)
 
     def choose(
@@ -140,6 +121,8 @@ class Planner:
         seed: int = 0,
         clock: Callable[[], float] = monotonic,
         latency_factor: float | None = None,
+        energy_factor: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Choice:
         """Choose the subnet for a context; `decision` tells the rest of it.
 
@@ -152,31 +135,30 @@ class Planner:
             seed: Seed of the search.
             clock: Monotonic, in seconds; the search's deadline is read on it.
             latency_factor: Stands in for what the correction has learned, to repeat a decision.
+            energy_factor: Likewise.
+            deadline: Stands in for that of the policy, to repeat a decision.
         """
-        self._condition = thermal_state(self.policy, context)
+        self._conditions = self.conditions(context)
         factor = self.latency_correction if latency_factor is None else latency_factor
-        allowed = budgets(self.policy, context, self.reference)
-        limits = self._limits(allowed, self.tables.facts.tail_ratio * factor)
-        weights = np.array(
-            [
-                allowed.lambda_accuracy / self.reference.accuracy_span_points,
-                0.0,
-                allowed.lambda_energy / self.reference.energy_mj,
-                0.0,
-            ]
-        )
+        energy = self.energy_factor if energy_factor is None else energy_factor
+        reference = msgspec.structs.replace(self.reference, energy_mj=self.reference.energy_mj * energy)
+        allowed = budgets(self.policy, context, reference)
+        limits = self._formulation.limits(allowed, factor, energy)
         started_s = clock()
+        if deadline is None:
+            deadline = Deadline(clock, started_s + self.policy.search_deadline_ms * 1e-3)
         found = self._search.run(
-            weights,
+            self._formulation.weights(allowed),
             limits,
             relaxation=self.policy.relaxation_order,
             incumbent=incumbent,
-            switching_cost=self.policy.switching_cost,
+            # In an emergency nothing is worth waiting for.
+            switching_cost=0.0 if thermal_state(self.policy, context) == "critical" else self.policy.switching_cost,
             seed=seed,
-            deadline=Deadline(clock, started_s + self.policy.search_deadline_ms * 1e-3),
+            deadline=deadline,
         )
         search_us = (clock() - started_s) * 1e6
-        return Choice(context, incumbent, seed, factor, allowed, limits, found, search_us)
+        return Choice(context, incumbent, seed, factor, energy, allowed, limits, found, search_us)
 
     def decision(self, choice: Choice, cause: Cause) -> Decision:
         """All of a decision, for the journal, for people, and to make it again.
@@ -186,25 +168,27 @@ class Planner:
             cause: Why it was made.
         """
         found, incumbent = choice.found, choice.incumbent
-        ledger = self._ledger(choice.latency_factor)
+        ledger = self._formulation.ledger(choice.latency_factor, choice.energy_factor)
         return Decision(
             planner=self.fingerprint,
             seed=choice.seed,
             cause=cause,
             context=choice.context,
             latency_factor=choice.latency_factor,
+            energy_factor=choice.energy_factor,
             incumbent=None if incumbent is None else tuple(incumbent.tolist()),
             budgets=choice.budgets,
             genome=tuple(found.genome.tolist()),
             text=self.space.format(found.genome),
-            predicted=ledger.predictions(self._problem.of_genomes(found.genome[None]))[0],
+            predicted=self._formulation.predict(found.genome, choice.latency_factor, choice.energy_factor),
             objective=found.objective,
             bound=found.bound,
             gap_percent=100 * (found.objective - found.bound) / abs(found.objective),
             feasible=not found.relaxed,
             relaxed=relaxations(ledger, found, choice.limits),
             alternatives=alternatives(ledger, found, incumbent=incumbent is not None),
-            in_time=found.in_time,
+            in_time=found.ended_at_look is None,
+            ended_at_look=found.ended_at_look,
             search_us=choice.search_us,
         )
 
@@ -217,77 +201,78 @@ class Planner:
         seed: int = 0,
         clock: Callable[[], float] = monotonic,
         latency_factor: float | None = None,
+        energy_factor: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Decision:
         """`choose`, then `decision`."""
-        choice = self.choose(context, incumbent, seed=seed, clock=clock, latency_factor=latency_factor)
+        choice = self.choose(
+            context,
+            incumbent,
+            seed=seed,
+            clock=clock,
+            latency_factor=latency_factor,
+            energy_factor=energy_factor,
+            deadline=deadline,
+        )
         return self.decision(choice, cause)
+
+    def conditions(self, context: Context) -> tuple[str, ...]:
+        """The condition that corrections are kept under in a context, then those that tell more than nothing.
+
+        Heat and throttling move latency most, so another power mode at the same heat is nearest.
+        """
+        here, heat = power_mode(context), thermal_state(self.policy, context)
+        modes: tuple[PowerMode, ...] = ("mains", "battery", "unknown")
+        others = [mode for mode in modes if mode != here]
+        return tuple(f"{self.tables.facts.engine} {mode} {heat}" for mode in (here, *others))
+
+    @property
+    def condition(self) -> str:
+        """The condition of the last decision, as corrections name it."""
+        return self._conditions[0]
 
     @property
     def latency_correction(self) -> float:
         """Measured over predicted latency under the condition of the last decision."""
-        return self.correction.factor(self._condition)
+        return self.correction.factor(*self._conditions)
 
-    def observe(self, genome: Genome, latency_us: float) -> None:
-        """Learn from measured latency.
+    @property
+    def energy_factor(self) -> float:
+        """Measured over predicted energy under the condition of the last decision."""
+        return self.energy_correction.factor(*self._conditions)
+
+    def latency_correction_of(self, genome: Genome) -> float:
+        """Measured over predicted latency of one subnet under that condition, where its own frames told."""
+        return self.correction.factor_of(genome.tobytes(), *self._conditions)
+
+    def observe(self, genome: Genome, latency_us: npt.ArrayLike, context: Context | None = None) -> None:
+        """Learn from measured frames.
 
         Args:
-            genome: The subnet that was measured.
-            latency_us: The percentile of its compute that the tables hold, in microseconds.
+            genome: The subnet that answered them.
+            latency_us: Their compute, one or many, oldest first, in microseconds.
+            context: Under which they were measured; None for that of the last decision.
         """
+        conditions = self._conditions if context is None else self.conditions(context)
         predicted = float(self.tables.latency_us.evaluate(self.space, genome[None])[0])
-        self.correction.observe(predicted, latency_us, self._condition)
+        self.correction.observe(predicted, latency_us, conditions[0], genome.tobytes())
+
+    def observe_power(self, genome: Genome, context: Context) -> None:
+        """Learn from a context that tells the power drawn while a subnet answers frames."""
+        if context.power_w is None or context.event_rate_hz is None:
+            return
+        energy_mj = float(self.tables.energy_mj.evaluate(self.space, genome[None])[0])
+        predicted_w = energy_mj * 1e-3 * context.event_rate_hz
+        self.energy_correction.observe(predicted_w, context.power_w, self.conditions(context)[0])
 
     def predict(self, genome: Genome) -> Prediction:
         """What a subnet is expected to do under the condition of the last decision."""
-        return self._ledger(self.latency_correction).predictions(self._problem.of_genomes(genome[None]))[0]
-
-    def _ledger(self, factor: float) -> Ledger:
-        tail = self.tables.facts.tail_ratio * factor
-        return Ledger(self._problem, self._parameters, self.reference.accuracy_percent, tail)
-
-    def _limits(self, allowed: Budgets, tail: float) -> Array:
-        """Budgets in the units of the search, in the order of `QUANTITIES`."""
-        return np.array(
-            [
-                self.reference.accuracy_percent - allowed.accuracy_percent,
-                allowed.latency_p95_us / tail,
-                np.inf if allowed.energy_mj is None else allowed.energy_mj,
-                np.inf if allowed.memory_mib is None else allowed.memory_mib,
-            ]
-        )
+        return self._formulation.predict(genome, self.latency_correction_of(genome), self.energy_factor)
 
     def _digest(self, known: Genome) -> str:
         digest = hashlib.blake2b(digest_size=8)
-        for array in (self._problem.use, self._problem.peak, self._problem.scale, known):
+        problem = self._formulation.problem
+        for array in (problem.use, problem.peak, problem.scale, known):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(msgspec.json.encode((self.policy, self.reference, self.tables.facts.tail_ratio)))
         return digest.hexdigest()
-
-
-def replay(decision: Decision, planner: Planner) -> Decision:
-    """Make a decision again from what it recorded; only the search's time differs.
-
-    The search gets all the time it wants, so a decision that its deadline cut short
-    may come out better.
-
-    Args:
-        decision: As recorded.
-        planner: One over the same tables, policy and atlas.
-
-    Raises:
-        TableError: If the planner is another.
-    """
-    if decision.planner != planner.fingerprint:
-        raise TableError(
-            f"the decision was made by planner {decision.planner}, this one is {planner.fingerprint}: "
-            "replay it over the same bundle, device tables, policy and atlas"
-        )
-    incumbent = None if decision.incumbent is None else planner.space.check(decision.incumbent)
-    return planner.decide(
-        decision.context,
-        incumbent,
-        decision.cause,
-        seed=decision.seed,
-        clock=lambda: 0.0,
-        latency_factor=decision.latency_factor,
-    )

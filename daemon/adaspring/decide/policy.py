@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,6 +16,16 @@ from adaspring.errors import ConfigError
 
 #: How hot the device is by the limits of a policy; ``critical`` counts throttling as well.
 ThermalState: TypeAlias = Literal["cool", "hot", "critical"]
+#: Names of the policies in `decide.presets`.
+Preset: TypeAlias = Literal["balanced", "endurance", "latency", "accuracy"]
+
+_TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+DAY_S = 86_400.0
+
+#: What feeds the device: boards run other clocks on a battery than on mains.
+PowerMode: TypeAlias = Literal["mains", "battery", "unknown"]
 
 
 def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence at every call
@@ -56,6 +67,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the daemon trades against what, and where it must not go.
 
     Attributes:
+        preset: What the keys that were not given are taken from (`decide.presets`).
         latency_p95_ms: Latency that 95 of 100 frames meet, waiting included, in milliseconds.
         max_utilisation: Share of time that the engine may be busy, so that queues stay short.
         max_accuracy_loss_points: What accuracy may lose against the full network, in points.
@@ -70,16 +82,23 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         hot_temperature_c: From here on energy gains importance, in degrees Celsius.
         critical_temperature_c: From here on the strongest compression is taken.
         hot_latency_percent: Share of the latency budget that remains when hot.
+        thermal_horizon_s: How far ahead the temperature is foreseen from its rise, in seconds.
+        emergency_utilisation: Share of time that the engine may be busy in an emergency; what comes
+            on top of it is turned away.
+        mission_until: Until when the battery has to last, by the local clock, as ``"18:00"``.
+        battery_capacity_wh: Energy of the full battery, in watt-hours; a mission needs it.
+        base_power_w: What the device draws besides inference, in watts.
         switching_cost: By how much the objective must improve to leave the running subnet.
         relaxation_order: Which budget gives way first when not all can be met.
         search_deadline_ms: When the search answers with the best so far, in milliseconds.
         trigger: When to decide anew.
     """
 
+    preset: Preset = "balanced"
     latency_p95_ms: float = 20.0
     max_utilisation: float = 0.6
     max_accuracy_loss_points: float = 5.0
-    emergency_accuracy_loss_points: float = 15.0
+    emergency_accuracy_loss_points: float = 100.0
     least_accuracy_percent: float | None = None
     memory_share_percent: float = 25.0
     memory_pressure_percent: float = 10.0
@@ -90,6 +109,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hot_temperature_c: float = 70.0
     critical_temperature_c: float = 80.0
     hot_latency_percent: float = 80.0
+    thermal_horizon_s: float = 30.0
+    emergency_utilisation: float = 0.2
+    mission_until: str | None = None
+    battery_capacity_wh: float | None = None
+    base_power_w: float = 0.0
     switching_cost: float = 0.005
     relaxation_order: tuple[Quantity, ...] = ("energy", "accuracy", "latency", "memory")
     search_deadline_ms: float = 3.0
@@ -110,9 +134,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _require(value is None or 0 <= value <= 100, f"policy.{key} must lie between 0 and 100")  # noqa: PLR2004 - percent
         for key in ("lambda_energy_min", "lambda_energy_unknown"):
             _require(0 <= getattr(self, key) <= 1, f"policy.{key} must lie between 0 and 1")
-        for key in ("max_accuracy_loss_points", "switching_cost"):
+        for key in ("max_accuracy_loss_points", "switching_cost", "thermal_horizon_s", "base_power_w"):
             _require(getattr(self, key) >= 0, f"policy.{key} must not be negative")
-        _require(0 < self.max_utilisation < 1, "policy.max_utilisation must lie between 0 and 1")
+        for key in ("max_utilisation", "emergency_utilisation"):
+            _require(0 < getattr(self, key) < 1, f"policy.{key} must lie between 0 and 1")
+        self._check_mission()
         _require(
             self.lambda_energy_unknown >= self.lambda_energy_min,
             "policy.lambda_energy_unknown must not be below lambda_energy_min: unknown is never better than full",
@@ -132,13 +158,53 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             f"policy.relaxation_order must name each of {', '.join(QUANTITIES)} once",
         )
 
+    def _check_mission(self) -> None:
+        until, capacity = self.mission_until, self.battery_capacity_wh
+        _require(capacity is None or capacity > 0, "policy.battery_capacity_wh must be positive")
+        if until is None:
+            return
+        _require(
+            _TIME_OF_DAY.fullmatch(until) is not None,
+            f'policy.mission_until must be a time of day such as "18:00"; it is {until!r}',
+        )
+        _require(
+            capacity is not None,
+            "policy.mission_until needs policy.battery_capacity_wh: without it nobody can tell how long a charge lasts",
+        )
+
+    def mission_left_s(self, time_of_day_s: float) -> float | None:
+        """Seconds from a local time of day until the mission ends, at most a day; None without a mission."""
+        match = _TIME_OF_DAY.fullmatch(self.mission_until or "")
+        if match is None:
+            return None
+        until_s = 3600.0 * int(match[1]) + 60.0 * int(match[2])
+        return (until_s - time_of_day_s) % DAY_S or DAY_S
+
+
+def foreseen_temperature_c(policy: Policy, context: Context) -> float | None:
+    """The temperature at the end of the horizon if it goes on rising as it does; never below what it is."""
+    rise = context.temperature_rise_c_per_min
+    if context.temperature_c is None or rise is None:
+        return context.temperature_c
+    return context.temperature_c + max(0.0, rise) * policy.thermal_horizon_s / 60
+
 
 def thermal_state(policy: Policy, context: Context) -> ThermalState:
-    """How hot a context is; what no sensor tells counts as cool."""
-    temperature = context.temperature_c
+    """How hot a context is; what no sensor tells counts as cool.
+
+    Hot is also what is about to become hot. Critical is only what is: a forecast is no emergency.
+    """
+    temperature, foreseen = context.temperature_c, foreseen_temperature_c(policy, context)
     if context.throttled or (temperature is not None and temperature >= policy.critical_temperature_c):
         return "critical"
-    return "hot" if temperature is not None and temperature >= policy.hot_temperature_c else "cool"
+    return "hot" if foreseen is not None and foreseen >= policy.hot_temperature_c else "cool"
+
+
+def power_mode(context: Context) -> PowerMode:
+    """What feeds the device in a context."""
+    if context.external_power is None:
+        return "unknown"
+    return "mains" if context.external_power else "battery"
 
 
 def why_critical(context: Context) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
+from math import inf
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from adaspring.space import Genome
 
 #: Populations of the generations. The second is taken only where the first had to be cut
 #: to size; what that found lets most of the second die early.
-POPULATIONS = (256, 1024)
+POPULATIONS = (128, 1024)
 #: Optima of random weightings that every search starts from, and the spread of the weights
 #: (standard deviation of their logarithm). They cost a few milliseconds, once.
 WEIGHTINGS = 256
@@ -38,7 +40,8 @@ class Found:
         bound: No subnet within the budgets as relaxed has a smaller objective.
         allowed: The budgets as relaxed, each in its unit, shape ``(4,)``.
         relaxed: The budgets that had to give, in the declared order.
-        in_time: Whether the search ended by itself, not by its deadline.
+        ended_at_look: The look at which the deadline ended the search (see `Deadline`); None
+            where it ended by itself.
         seen: Every subnet looked at, the chosen one among them.
         objectives: Their objectives, shape ``(n,)``.
     """
@@ -48,24 +51,41 @@ class Found:
     bound: float
     allowed: Array
     relaxed: tuple[Quantity, ...]
-    in_time: bool
+    ended_at_look: int | None
     seen: Candidates
     objectives: Array
 
 
 class Deadline:
-    """Whether time is up, and whether anybody was told so."""
+    """Whether time is up, and at which look that was found.
+
+    A search looks at its deadline at places that follow from its inputs alone. So one that
+    time cut short can be repeated exactly on any machine, by cutting it at the same look.
+
+    Attributes:
+        passed_at: The how-manieth look found that time was up; None while none did.
+    """
 
     def __init__(self, clock: Callable[[], float], at_s: float) -> None:
         """Set a deadline on a monotonic clock, in seconds."""
         self._clock = clock
         self._at_s = at_s
-        self.passed = False
+        self._looks = 0
+        self.passed_at: int | None = None
+
+    @classmethod
+    def at_look(cls, look: int | None) -> Deadline:
+        """A deadline that passes at a given look, or never."""
+        looks = count(1)
+        return cls(lambda: float(next(looks)), inf if look is None else float(look))
 
     def __call__(self) -> bool:
         """Ask whether time is up."""
-        self.passed = self.passed or self._clock() >= self._at_s
-        return self.passed
+        if self.passed_at is None:
+            self._looks += 1
+            if self._clock() >= self._at_s:
+                self.passed_at = self._looks
+        return self.passed_at is not None
 
 
 class Search:
@@ -127,7 +147,7 @@ class Search:
             bound=min(quest.bound + handicap, float(objectives[chosen])),
             allowed=np.where(given, allowed * self.problem.scale, budgets),
             relaxed=tuple(name for name in relaxation if given[QUANTITIES.index(name)]),
-            in_time=not deadline.passed,
+            ended_at_look=deadline.passed_at,
             seen=quest.seen,
             objectives=objectives,
         )

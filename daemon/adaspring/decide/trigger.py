@@ -16,11 +16,11 @@ import msgspec
 
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets
-from adaspring.decide.policy import Policy, thermal_state, why_critical
+from adaspring.decide.policy import Policy, foreseen_temperature_c, thermal_state, why_critical
 
 CauseKind = Literal[
     "start", "emergency", "recovery", "power", "sensor", "latency", "battery",
-    "temperature", "memory", "event_rate", "periodic", "operator", "tables",
+    "temperature", "memory", "event_rate", "deadline", "queue", "periodic", "operator", "tables",
 ]  # fmt: skip
 
 #: A latency over budget that the last decision could not mend is tried again after so many dwells.
@@ -116,10 +116,7 @@ class Trigger:
         before, now = _both(last.battery_percent, context.battery_percent)
         if abs(now - before) >= bands.battery_step_points:
             yield Cause("battery", f"battery went from {before:.0f} to {now:.0f} %")
-        before, now = _both(last.temperature_c, context.temperature_c)
-        # Below the limit and staying there, warmth changes no budget.
-        if max(before, now) >= self._policy.hot_temperature_c and abs(now - before) >= bands.temperature_step_c:
-            yield Cause("temperature", f"temperature went from {before:.0f} to {now:.0f} °C")
+        yield from self._warmer_or_cooler(last, context)
         before, now = _both(last.memory_available_mib, context.memory_available_mib)
         if abs(now - before) > before * bands.memory_step_percent / 100:
             yield Cause("memory", f"available memory went from {before:.0f} to {now:.0f} MiB")
@@ -128,8 +125,34 @@ class Trigger:
         slow, fast = sorted((max(before, LEAST_EVENT_RATE_HZ), max(now, LEAST_EVENT_RATE_HZ)))
         if fast > slow * (1 + bands.event_rate_step_percent / 100):
             yield Cause("event_rate", f"events went from {before:.3g} to {now:.3g} a second")
+        yield from self._asked_for(last, context)
         if waited >= bands.period_s:
             yield Cause("periodic", f"{waited:.0f} s since the last decision")
+
+    def _warmer_or_cooler(self, last: Context, context: Context) -> Iterator[Cause]:
+        policy = self._policy
+        before, now = _both(foreseen_temperature_c(policy, last), foreseen_temperature_c(policy, context))
+        # Below the limit and staying there, warmth changes no budget.
+        if max(before, now) < policy.hot_temperature_c or abs(now - before) < self._bands.temperature_step_c:
+            return
+        is_now = context.temperature_c or 0.0
+        sentence = f"temperature went from {before:.0f} to {now:.0f} °C"
+        if now > is_now:
+            sentence = (
+                f"at {is_now:.0f} °C and rising, {now:.0f} °C are to be expected in {policy.thermal_horizon_s:g} s"
+            )
+        yield Cause("temperature", sentence)
+
+    def _asked_for(self, last: Context, context: Context) -> Iterator[Cause]:
+        step = 1 + self._bands.event_rate_step_percent / 100
+        most_us = self._policy.latency_p95_ms * 1e3
+        # Deadlines beyond what the policy asks for anyway change nothing.
+        before, now = (min(each.deadline_us or most_us, most_us) for each in (last, context))
+        if max(before, now) > min(before, now) * step:
+            yield Cause("deadline", f"clients allow {now / 1e3:.3g} ms where they allowed {before / 1e3:.3g}")
+        before, now = last.queue_depth or 0.0, context.queue_depth or 0.0
+        if max(before, now) + 1 > (min(before, now) + 1) * step:
+            yield Cause("queue", f"{now:.3g} frames wait where {before:.3g} did")
 
     def _late(self, last: Context, context: Context, waited: float) -> Iterator[Cause]:
         measured = context.latency_p95_us

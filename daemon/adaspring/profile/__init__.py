@@ -2,13 +2,22 @@
 
 from adaspring.profile.machine import measuring, pause_while_measured
 from adaspring.profile.measure import PERCENTILE, Timings, time_all, time_group
-from adaspring.profile.profiler import Plan, energy_table, estimate_tables, profile_bundle
-from adaspring.profile.store import load_tables, replace_file, save_tables, tables_path
+from adaspring.profile.profiler import (
+    Plan,
+    correct_tables,
+    energy_table,
+    estimate_tables,
+    profile_bundle,
+    with_atlas,
+)
+from adaspring.profile.store import corrected_path, load_tables, replace_file, save_tables, tables_path
 
 __all__ = [
     "PERCENTILE",
     "Plan",
     "Timings",
+    "correct_tables",
+    "corrected_path",
     "energy_table",
     "estimate_tables",
     "load_tables",
@@ -20,4 +29,5 @@ __all__ = [
     "tables_path",
     "time_all",
     "time_group",
+    "with_atlas",
 ]

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 
 def lock_path() -> Path:
@@ -27,10 +28,12 @@ def measuring(path: Path | None = None) -> Iterator[None]:
         yield
 
 
-def pause_while_measured(path: Path | None = None) -> None:
-    """Return once nobody measures."""
+def pause_while_measured(path: Path | None = None) -> float:
+    """Return once nobody measures; returns how long that took, in seconds."""
+    started_s = perf_counter()
     with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return perf_counter() - started_s
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 import psutil
 
@@ -17,10 +18,20 @@ from adaspring.boards import DeviceProfile, frame_energy_mj, roofline_latency
 from adaspring.bundle import Bundle
 from adaspring.engine import Engine
 from adaspring.errors import ProfileError
-from adaspring.profile.measure import PERCENTILE, Timings, time_all
+from adaspring.profile.measure import PERCENTILE, Timings, measure_batch_curve, time_all
 from adaspring.profile.store import replace_file
 from adaspring.space import Genome, SearchSpace, analytic_tables, subnet_costs
-from adaspring.tables import TABLES_VERSION, DeviceTables, SlotTable, TableFacts, fit_slot_table, kendall_tau
+from adaspring.tables import (
+    TABLES_VERSION,
+    DeviceTables,
+    Evidence,
+    SlotTable,
+    TableFacts,
+    build_atlas,
+    fit_residuals,
+    fit_slot_table,
+    kendall_tau,
+)
 
 #: Runs of each subnet. With 20, the 20th percentile is the fourth quickest.
 RUNS = 20
@@ -30,6 +41,10 @@ LEAST_SUBNETS = 60
 REPEATED = 0.08
 #: Ratio of tail to low percentile where nothing was measured.
 ESTIMATED_TAIL_RATIO = 1.5
+#: Subnets whose batches are timed.
+BATCH_SUBNETS = 6
+#: Bytes of one weight or activation.
+_ELEMENT_BYTES = {"float32": 4.0, "int8": 1.0}
 #: How often what was measured is put aside, in seconds, so that a cut loses little.
 CHECKPOINT_S = 10.0
 
@@ -103,7 +118,8 @@ def profile_bundle(
         )
     # Again and last of all, as far in time from the first measurement as can be.
     again = _joined(time_all(engine, timings.genomes[: _repeats(len(timings))], shape, runs=RUNS))
-    tables = _fit(bundle, engine, board, timings, again, session_mib)
+    curve = measure_batch_curve(engine, timings.genomes[:BATCH_SUBNETS], shape, runs=RUNS)
+    tables = _fit(bundle, engine, board, timings, again, session_mib, curve)
     if partial is not None:
         partial.unlink(missing_ok=True)
     if progress is not None:
@@ -143,7 +159,7 @@ def sample(space: SearchSpace, plan: Plan) -> Genome:
 def energy_table(space: SearchSpace, board: DeviceProfile, latency_us: SlotTable) -> SlotTable:
     """Modelled energy of one frame, entry by entry, from latency and memory traffic."""
     analytic = analytic_tables(space)
-    bytes_each = np.array([1.0 if precision == "int8" else 4.0 for precision in space.spec.precisions])
+    bytes_each = np.array([_ELEMENT_BYTES[precision] for precision in space.spec.precisions])
     weights = bytes_each[:, None, None, None] * analytic.parameters
     traffic = bytes_each[:, None, None, None] * analytic.traffic
     values = frame_energy_mj(board, latency_us.values, weights, traffic)
@@ -164,7 +180,13 @@ def _joined(groups: Iterable[Timings]) -> Timings:
 
 
 def _fit(  # noqa: PLR0917 - everything that was measured, in the order in which it was
-    bundle: Bundle, engine: Engine, board: DeviceProfile, timings: Timings, again: Timings, session_mib: float
+    bundle: Bundle,
+    engine: Engine,
+    board: DeviceProfile,
+    timings: Timings,
+    again: Timings,
+    session_mib: float,
+    curve: tuple[tuple[int, float], ...],
 ) -> DeviceTables:
     space = bundle.space
     prior = SlotTable.of_macs(space, analytic_tables(space))
@@ -186,8 +208,37 @@ def _fit(  # noqa: PLR0917 - everything that was measured, in the order in which
         repeat_kendall_tau=kendall_tau(again.low_us, before_us),
         energy="modelled",
         session_mib=session_mib,
+        batch_curve=curve,
     )
-    return DeviceTables(facts, fit.table, energy_table(space, board, fit.table))
+    return with_atlas(bundle, DeviceTables(facts, fit.table, energy_table(space, board, fit.table)))
+
+
+def with_atlas(bundle: Bundle, tables: DeviceTables) -> DeviceTables:
+    """The same tables with the atlas built over them."""
+    parameters = SlotTable.of_parameters(bundle.space, analytic_tables(bundle.space))
+    atlas = build_atlas(bundle.space, bundle.accuracy.percent, tables.latency_us, tables.energy_mj, parameters)
+    return msgspec.structs.replace(tables, atlas=atlas)
+
+
+def correct_tables(
+    bundle: Bundle, board: DeviceProfile, tables: DeviceTables, evidence: Iterable[Evidence]
+) -> DeviceTables | None:
+    """Tables with single entries corrected from what served subnets took, and a new atlas over them.
+
+    Args:
+        bundle: The bundle.
+        board: Profile of the device, for the energy model.
+        tables: As measured.
+        evidence: What subnets took.
+
+    Returns:
+        None where the evidence corrects nothing.
+    """
+    fit = fit_residuals(bundle.space, tables.latency_us, evidence)
+    if fit is None:
+        return None
+    facts = msgspec.structs.replace(tables.facts, corrected=_now())
+    return with_atlas(bundle, DeviceTables(facts, fit.table, energy_table(bundle.space, board, fit.table)))
 
 
 def _session_mib(space: SearchSpace, engine: Engine, count: int = 64) -> float:
@@ -197,8 +248,8 @@ def _session_mib(space: SearchSpace, engine: Engine, count: int = 64) -> float:
     before = process.memory_info().rss
     held = [engine.prepare(genome) for genome in genomes]
     grown = process.memory_info().rss - before
-    parameters = sum(4 * subnet_costs(space, prepared.subnet.genome).parameters for prepared in held)
-    return float(max(0.0, (grown - parameters) / count / 2**20))
+    sizes = [_ELEMENT_BYTES[space.precision(genome)] * subnet_costs(space, genome).parameters for genome in genomes]
+    return float(max(0.0, (grown - sum(sizes)) / len(held) / 2**20))
 
 
 def _resume(partial: Path | None, order: Genome) -> Timings:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import fields
 from pathlib import Path
 from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
 
-from adaspring.errors import TableError
+from adaspring.errors import GenomeError, TableError
 from adaspring.space import SearchSpace
-from adaspring.tables import TABLES_VERSION, DeviceTables, SlotTable, TableFacts
+from adaspring.tables import TABLES_VERSION, Atlas, DeviceTables, SlotTable, TableFacts, Trellis
+
+_ATLAS = tuple(field.name for field in fields(Atlas))
 
 
 def tables_path(state: Path, bundle_digest: str, device: str, engine: str) -> Path:
     """Where the tables of a bundle on a device with an engine lie."""
     return state / "tables" / f"v{TABLES_VERSION}-{bundle_digest[:16]}-{device}-{engine}.npz"
+
+
+def corrected_path(path: Path) -> Path:
+    """Where the same tables lie with entries corrected from frames that were served."""
+    return path.with_suffix(".corrected.npz")
 
 
 def save_tables(path: Path, tables: DeviceTables) -> None:
@@ -30,6 +38,7 @@ def save_tables(path: Path, tables: DeviceTables) -> None:
         latency_head=tables.latency_us.head,
         energy_values=tables.energy_mj.values,
         energy_head=tables.energy_mj.head,
+        **({} if tables.atlas is None else {f"atlas_{name}": getattr(tables.atlas, name) for name in _ATLAS}),
     )
     replace_file(path, content.getvalue())
 
@@ -49,6 +58,7 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
                 facts=facts,
                 latency_us=SlotTable(arrays["latency_values"], arrays["latency_head"]),
                 energy_mj=SlotTable(arrays["energy_values"], arrays["energy_head"]),
+                atlas=Atlas(*(arrays[f"atlas_{name}"] for name in _ATLAS)) if "atlas_genomes" in arrays else None,
             )
     except FileNotFoundError:
         raise
@@ -64,7 +74,22 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
         )
     tables.latency_us.check(space, f"latency_us of {path.name}")
     tables.energy_mj.check(space, f"energy_mj of {path.name}")
+    trellis = Trellis(space)
+    trellis.check(tables.latency_us, f"latency_us of {path.name}")
+    trellis.check(tables.energy_mj, f"energy_mj of {path.name}")
+    if tables.atlas is not None:
+        _check_atlas(path, tables.atlas, space)
     return tables
+
+
+def _check_atlas(path: Path, atlas: Atlas, space: SearchSpace) -> None:
+    try:
+        for genome in atlas.genomes.tolist():
+            space.check(genome)
+    except (GenomeError, TypeError) as error:
+        raise TableError(
+            f"tables {path}: its atlas does not fit ({error}); profile again: adaspring profile"
+        ) from error
 
 
 def replace_file(path: Path, content: bytes) -> None:

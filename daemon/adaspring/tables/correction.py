@@ -1,68 +1,202 @@
-"""Online correction of the latency table: how far off is it right now?
+"""Online correction of the tables: how far off are they right now?
 
-A slower clock, a hot core or a busy neighbour scales all subnets alike, so one
-factor for each condition (a thermal state, a power mode) goes a long way.
+A slower clock, a hot core or a busy neighbour scales all subnets nearly alike, so one
+factor for each condition (an engine, a power mode, a thermal state) goes a long way.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import exp, isfinite, log
-from statistics import median
+from time import time
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from adaspring.errors import TableError
 
-#: Weight of a new measurement in the moving average; its memory is about ten.
-WEIGHT = 0.1
-#: A measurement farther than this from the average, in log units (35 %), is taken for an outlier.
+#: Frames that the estimate is made of.
+WINDOW = 50
+#: Percentile of them that is held against the table, which holds the same of undisturbed runs.
+LOW_PERCENTILE = 20.0
+#: A measurement farther than this from the estimate, in log units (35 %), is taken for an outlier.
 OUTLIER = 0.3
 #: So many outliers in a row to one side are no accident: the device has changed.
-AGREEING = 5
+AGREEING = 10
+#: Subnets whose own deviation is remembered under a condition.
+REMEMBERED = 8
+#: What was learned and not confirmed for so long is forgotten, in seconds: a week.
+EXPIRES_S = 7 * 86_400.0
+
+
+class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A factor as it survives a restart.
+
+    Attributes:
+        condition: Under which it was learned.
+        factor: Measured over predicted.
+        frames: Measurements behind it since it was first learned.
+        at: When it was last confirmed, in seconds since 1970.
+    """
+
+    condition: str
+    factor: float
+    frames: int
+    at: float
+
+    def __post_init__(self) -> None:
+        """Refuse a factor that no measurement gives.
+
+        Raises:
+            ValueError: Says what must hold.
+        """
+        if not (isfinite(self.factor) and self.factor > 0 and self.frames >= 0 and isfinite(self.at)):
+            raise ValueError("a learned factor must be positive, and its frames and time no less than zero")
 
 
 @dataclass(slots=True)
 class _State:
-    mean: float = 0.0
+    """What is known under one condition.
+
+    The window holds frames of the subnet that runs. Subnets that ran before are remembered by
+    what they were off; when the one that runs gets slower or quicker, so did all of them.
+    """
+
+    estimate: float = 0.0
+    frames: int = 0
+    at: float = 0.0
+    window: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     outliers: list[float] = field(default_factory=list)
+    subnet: bytes = b""
+    known: dict[bytes, float] = field(default_factory=dict)
+
+    def begin(self, subnet: bytes) -> None:
+        if subnet != self.subnet:
+            self.subnet = subnet
+            self.window.clear()
+            self.outliers.clear()
+
+    def take(self, ratio: float) -> None:
+        deviation = ratio - self.estimate
+        if abs(deviation) <= OUTLIER:
+            self.outliers.clear()
+            self.window.append(ratio)
+            return
+        if self.outliers and (self.outliers[-1] > self.estimate) != (deviation > 0):
+            self.outliers.clear()
+        self.outliers.append(ratio)
+        if len(self.outliers) == AGREEING:
+            self.window.clear()
+            self.window.extend(self.outliers)
+            self.outliers.clear()
+            self.settle()
+
+    def settle(self) -> None:
+        # What was known before stands until the window says more than chance.
+        if len(self.window) < AGREEING:
+            return
+        self.estimate = float(np.percentile(self.window, LOW_PERCENTILE))
+        before = self.known.pop(self.subnet, None)
+        if before is not None:
+            self.known = {name: off + self.estimate - before for name, off in self.known.items()}
+        # What a restart brought back stands for no subnet, so the first that speaks replaces it.
+        self.known.pop(b"", None)
+        self.known[self.subnet] = self.estimate
+        while len(self.known) > REMEMBERED:
+            self.known.pop(next(iter(self.known)))
 
 
 class LatencyCorrection:
-    """Measured over predicted latency for each condition, averaged in the log and robust to outliers."""
+    """Measured over predicted latency for each condition: a sliding percentile that outliers do not move."""
 
-    def __init__(self) -> None:
-        """Start with a factor of one everywhere."""
+    def __init__(self, *, wall: Callable[[], float] = time) -> None:
+        """Start with a factor of one everywhere.
+
+        Args:
+            wall: Seconds since 1970; what was learned expires on it.
+        """
         self._states: dict[str, _State] = {}
+        self._wall = wall
 
-    def observe(self, predicted_us: float, measured_us: float, condition: str = "") -> None:
-        """Learn from one measurement.
+    def observe(
+        self, predicted_us: float, measured_us: npt.ArrayLike, condition: str = "", subnet: bytes = b""
+    ) -> None:
+        """Learn from measured frames.
 
         Args:
             predicted_us: What the tables said, uncorrected, in microseconds.
-            measured_us: What was measured, of the same percentile.
+            measured_us: What frames of that subnet took, one or many, oldest first.
             condition: Under which condition; factors of conditions are kept apart.
+            subnet: What tells the subnet from others.
 
         Raises:
-            TableError: If either is not a positive number.
+            TableError: If one of them is not a positive number; nothing is learned then.
         """
-        if not (isfinite(predicted_us) and isfinite(measured_us) and predicted_us > 0 and measured_us > 0):
+        measured = np.atleast_1d(np.asarray(measured_us, dtype=np.float64))
+        sound = np.isfinite(measured).all() and (measured > 0).all()
+        if not (isfinite(predicted_us) and predicted_us > 0 and sound):
             raise TableError(
-                f"a latency must be a positive number of microseconds; predicted {predicted_us}, measured {measured_us}"
+                f"a latency must be a positive number of microseconds; predicted {predicted_us}, "
+                f"measured {measured.tolist()}"
             )
-        ratio = log(measured_us / predicted_us)
         state = self._states.setdefault(condition, _State())
-        deviation = ratio - state.mean
-        if abs(deviation) <= OUTLIER:
-            state.outliers.clear()
-            state.mean += WEIGHT * deviation
-            return
-        if state.outliers and (state.outliers[-1] > state.mean) != (ratio > state.mean):
-            state.outliers.clear()
-        state.outliers.append(ratio)
-        if len(state.outliers) == AGREEING:
-            state.mean = median(state.outliers)
+        state.begin(subnet)
+        # Those before the window would be gone again by the end of it.
+        for ratio in np.log(measured[-WINDOW:] / predicted_us).tolist():
+            state.take(ratio)
+        state.settle()
+        state.frames += len(measured)
+        state.at = self._wall()
+
+    def factor(self, condition: str = "", *others: str) -> float:
+        """Measured over predicted latency under a condition; one where nothing was measured.
+
+        It is that of the subnet that does worst among those that ran lately: a search moves to
+        whatever the table flatters, and with the factor of the last subnet alone it would go
+        back and forth between two that are off in different ways.
+
+        Args:
+            condition: The condition.
+            others: Conditions that tell more than nothing, the nearest first.
+        """
+        state = self._nearest((condition, *others))
+        return 1.0 if state is None else exp(max(state.known.values(), default=state.estimate))
+
+    def factor_of(self, subnet: bytes, condition: str = "", *others: str) -> float:
+        """The same of one subnet, where its own frames told; see `factor`."""
+        state = self._nearest((condition, *others))
+        own = None if state is None else state.known.get(subnet)
+        return self.factor(condition, *others) if own is None else exp(own)
+
+    def _nearest(self, conditions: tuple[str, ...]) -> _State | None:
+        now = self._wall()
+        known = (self._states[name] for name in conditions if name in self._states)
+        return next((state for state in known if now - state.at < EXPIRES_S), None)
+
+    def rebase(self) -> None:
+        """Drop the frames behind each factor, as the table has changed; the factor stands until new ones speak."""
+        for state in self._states.values():
+            state.estimate = max(state.known.values(), default=state.estimate)
+            state.known.clear()
+            state.window.clear()
             state.outliers.clear()
 
-    def factor(self, condition: str = "") -> float:
-        """Measured over predicted latency under a condition; one where nothing was measured."""
-        state = self._states.get(condition)
-        return 1.0 if state is None else exp(state.mean)
+    def learned(self) -> tuple[Learned, ...]:
+        """All that has not expired, for the disk and for people."""
+        now = self._wall()
+        return tuple(
+            Learned(condition, self.factor(condition), state.frames, state.at)
+            for condition, state in self._states.items()
+            if now - state.at < EXPIRES_S
+        )
+
+    def restore(self, learned: Iterable[Learned]) -> None:
+        """Go on from what was learned before a restart; what has expired is left out."""
+        now = self._wall()
+        for known in learned:
+            # A board without a battery-backed clock may wake in the past: ages are never negative.
+            if abs(now - known.at) < EXPIRES_S:
+                self._states[known.condition] = _State(log(known.factor), known.frames, known.at)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from adaspring.tables.atlas import Atlas
 from adaspring.tables.slot_table import SlotTable
 
 #: Version of the file format of device tables; files of another are not read.
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 
 
 class TableFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +30,9 @@ class TableFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         repeat_kendall_tau: Rank correlation of the two timings; None for an estimate.
         energy: ``"modelled"`` or ``"measured"``.
         session_mib: Memory of one prepared subnet beyond its parameters, in MiB; None where not measured.
+        corrected: When entries were corrected from frames that were served, ISO 8601, UTC; empty if never.
+        batch_curve: Sizes of batch and their time over that of one frame, the median of a few subnets;
+            empty where not measured.
     """
 
     version: int
@@ -46,6 +50,8 @@ class TableFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeat_kendall_tau: float | None
     energy: str
     session_mib: float | None
+    corrected: str = ""
+    batch_curve: tuple[tuple[int, float], ...] = ()
 
 
 class DeviceTables(msgspec.Struct, frozen=True):
@@ -55,8 +61,10 @@ class DeviceTables(msgspec.Struct, frozen=True):
         facts: Provenance and trust.
         latency_us: Low percentile of compute at batch 1, in microseconds.
         energy_mj: Energy of one frame, in millijoules.
+        atlas: The Pareto front over these tables; None for an estimate, which starts at once.
     """
 
     facts: TableFacts
     latency_us: SlotTable
     energy_mj: SlotTable
+    atlas: Atlas | None = None

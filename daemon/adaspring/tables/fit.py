@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float64]
 
 #: Ridge strengths tried by `fit_slot_table`, in units of one observation.
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+#: Fewest different values of the prior that a precision gets a line of its own from.
+LEAST_POINTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def fit_slot_table(
         genomes: Measured subnets, shape ``(n, slots + 1)``.
         targets: What was measured, shape ``(n,)``.
         prior: What entries without evidence fall back to, up to one factor and one
-            constant that are fitted (for latency: MACs).
+            constant that are fitted for each precision (for latency: MACs).
         relative: Whether to weigh errors relative to the target (latency) or absolute
             (accuracy).
         folds: Parts of the cross-validation.
@@ -61,30 +63,32 @@ def fit_slot_table(
     """
     if len(genomes) < 2 * folds or not np.isfinite(targets).all():
         raise TableError(f"a fit needs at least {2 * folds} finite observations; there are {len(genomes)}")
-    features = _Features(space)
+    features = TableFeatures(space)
     design = features.encode(genomes)
     weights = 1.0 / targets if relative else np.ones_like(targets)
     base = prior.evaluate(space, genomes)
 
+    precision = genomes[:, -1].astype(np.intp)
+
     def solve(rows: npt.NDArray[np.intp], ridges: tuple[float, ...]) -> tuple[Array, list[Array]]:
-        slope = _line(base[rows], targets[rows], weights[rows])
-        residual = targets[rows] - np.polyval(slope, base[rows])
-        return slope, _ridge(design[rows], residual, weights[rows], ridges)
+        lines = _lines(base[rows], targets[rows], weights[rows], precision[rows], len(space.spec.precisions))
+        residual = targets[rows] - _along(lines, precision[rows], base[rows])
+        return lines, _ridge(design[rows], residual, weights[rows], ridges)
 
     fold_of = np.arange(len(genomes)) % folds
     predicted = np.empty((len(RIDGES), len(genomes)))
     for fold in range(folds):
         held = np.flatnonzero(fold_of == fold)
-        slope, solutions = solve(np.flatnonzero(fold_of != fold), RIDGES)
+        lines, solutions = solve(np.flatnonzero(fold_of != fold), RIDGES)
         for index, solution in enumerate(solutions):
-            predicted[index, held] = np.polyval(slope, base[held]) + design[held] @ solution
+            predicted[index, held] = _along(lines, precision[held], base[held]) + design[held] @ solution
     errors = np.abs(predicted - targets)
     best = int(np.argmin((errors * weights).mean(axis=1)))
     # An error has no percentage of a target that is zero (a subnet that is never right).
     nonzero = targets != 0
-    slope, (solution,) = solve(np.arange(len(genomes)), (RIDGES[best],))
+    lines, (solution,) = solve(np.arange(len(genomes)), (RIDGES[best],))
     return Fit(
-        table=features.decode(solution, prior, slope),
+        table=features.decode(solution, prior, lines),
         ridge=RIDGES[best],
         mean_absolute_error=float(errors[best].mean()),
         mape_percent=float(100 * (errors[best, nonzero] / np.abs(targets[nonzero])).mean()),
@@ -105,9 +109,20 @@ def kendall_tau(first: Array, second: Array) -> float:
     return float(concordance / untied) if untied else 0.0
 
 
-def _line(x: Array, y: Array, weights: Array) -> Array:
-    slope: Array = np.polyfit(x, y, 1, w=weights)
-    return slope
+def _lines(x: Array, y: Array, weights: Array, precision: npt.NDArray[np.intp], count: int) -> Array:
+    """Slope and intercept for each precision, shape ``(P, 2)``; of all together where one has too few."""
+    lines = np.tile(np.polyfit(x, y, 1, w=weights), (count, 1))
+    for index in range(count if count > 1 else 0):
+        rows = precision == index
+        if len(np.unique(x[rows])) >= LEAST_POINTS:
+            lines[index] = np.polyfit(x[rows], y[rows], 1, w=weights[rows])
+    return lines
+
+
+def _along(lines: Array, precision: npt.NDArray[np.intp], x: Array) -> Array:
+    slope, intercept = lines[precision].T
+    along: Array = slope * x + intercept
+    return along
 
 
 def _ridge(design: Array, target: Array, weights: Array, ridges: tuple[float, ...]) -> list[Array]:
@@ -119,10 +134,15 @@ def _ridge(design: Array, target: Array, weights: Array, ridges: tuple[float, ..
     return [vectors @ (projected / (np.maximum(values, 0.0) + ridge)) for ridge in ridges]
 
 
-class _Features:
-    """One-hot encoding of legal table entries; the order is that of the space's arrays."""
+class TableFeatures:
+    """One-hot encoding of legal table entries; the order is that of the space's arrays.
+
+    Attributes:
+        count: Number of entries.
+    """
 
     def __init__(self, space: SearchSpace) -> None:
+        """Number the entries of a space."""
         self._space = space
         precisions = len(space.spec.precisions)
         self._entry = np.full((precisions, *space.legal.shape), -1)
@@ -135,6 +155,7 @@ class _Features:
         self.count = first + count
 
     def encode(self, genomes: Genome) -> Array:
+        """Which entries each subnet uses, shape ``(n, count)``: ones and zeros."""
         widths = self._space.running_widths(genomes)
         precision = genomes[:, -1]
         columns = np.empty((len(genomes), self._space.genome_length), dtype=np.intp)
@@ -145,10 +166,25 @@ class _Features:
         design[np.arange(len(genomes))[:, None], columns] = 1.0
         return design
 
-    def decode(self, solution: Array, prior: SlotTable, slope: Array) -> SlotTable:
-        factor, constant = slope
-        values = prior.values * factor
-        head = prior.head * factor + constant
+    def entries(self, table: SlotTable) -> Array:
+        """A table as one number per entry, shape ``(count,)``."""
+        entries = np.empty(self.count)
+        known, final = self._entry >= 0, self._head >= 0
+        entries[self._entry[known]] = table.values[known]
+        entries[self._head[final]] = table.head[final]
+        return entries
+
+    def decode(self, solution: Array, prior: SlotTable, lines: Array) -> SlotTable:
+        """A prior times a slope plus an intercept, plus one number per entry.
+
+        Args:
+            solution: What is added to each entry, shape ``(count,)``.
+            prior: The table to start from.
+            lines: Slope and intercept for each precision, shape ``(P, 2)``, or for all, ``(1, 2)``.
+        """
+        slope, intercept = lines.T
+        values = prior.values * slope[:, None, None, None]
+        head = prior.head * slope[:, None] + intercept[:, None]
         known = self._entry >= 0
         values[known] += solution[self._entry[known]]
         final = self._head >= 0

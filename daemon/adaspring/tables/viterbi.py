@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from adaspring.errors import TableError
 from adaspring.space import Genome, SearchSpace
 from adaspring.tables.slot_table import SlotTable
 
@@ -165,6 +166,19 @@ class Trellis:
             edges[:, index] = stage.offers.take(choice) + state
             state = self.tip.take(edges[:, index])
         return Paths(edges, least, to_go)
+
+    def check(self, table: SlotTable, name: str) -> None:
+        """Refuse a table by which some subnet takes less than nothing.
+
+        Single entries may be negative: a fit sets neighbours off against each other. Whole subnets may not.
+
+        Raises:
+            TableError: With the name, the subnet and what it would take.
+        """
+        paths = self.solve(self.pack(table)[:, None])
+        if paths.values[0] < 0:
+            subnet = self.space.format(self.genomes(paths.edges)[0])
+            raise TableError(f"table {name}: subnet {subnet} comes out negative, at {paths.values[0]:.4g}")
 
     def detour(self, costs: Array, to_go: Array) -> Array:
         """By how much each edge exceeds the best way on from the state that it leaves.

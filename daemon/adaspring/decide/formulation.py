@@ -1,0 +1,115 @@
+"""From tables and budgets to the problem that is searched, and from its figures back to predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from adaspring.decide.budgets import Budgets, Reference
+from adaspring.decide.decision import Prediction
+from adaspring.decide.explain import MIB, Ledger
+from adaspring.decide.problem import Array, Problem, Quantity
+from adaspring.space import Genome, SearchSpace, analytic_tables
+from adaspring.tables import DeviceTables, SlotTable
+
+#: Least span to measure losses by, in points, should all subnets be about as accurate.
+LEAST_SPAN_POINTS = 1.0
+_ELEMENT_BYTES = {"float32": 4, "int8": 1}
+
+
+def reference_of(space: SearchSpace, accuracy: SlotTable, tables: DeviceTables) -> Reference:
+    """The full network, by which loss and energy are measured.
+
+    Args:
+        space: The search space.
+        accuracy: Expected accuracy, in percent.
+        tables: Latency and energy on this device.
+    """
+    ends = np.stack([space.full(), space.smallest()])
+    full, smallest = accuracy.evaluate(space, ends).tolist()
+    return Reference(
+        accuracy_percent=full,
+        accuracy_span_points=max(LEAST_SPAN_POINTS, full - smallest),
+        energy_mj=float(tables.energy_mj.evaluate(space, ends)[0]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Formulation:
+    """One bundle on one device as a problem.
+
+    Attributes:
+        problem: What is searched.
+        parameters: Parameters of each edge, shape ``(E,)``.
+        reference: The full network.
+        tail_ratio: 95th percentile of latency over the percentile of the table.
+    """
+
+    problem: Problem
+    parameters: Array
+    reference: Reference
+    tail_ratio: float
+
+    @classmethod
+    def of(cls, space: SearchSpace, accuracy: SlotTable, tables: DeviceTables, reference: Reference) -> Formulation:
+        """Formulate.
+
+        Args:
+            space: The search space.
+            accuracy: Expected accuracy, in percent.
+            tables: Latency and energy on this device.
+            reference: As `reference_of` makes it of these.
+        """
+        analytic = analytic_tables(space)
+        parameters = SlotTable.of_parameters(space, analytic)
+        element_mib = np.array([_ELEMENT_BYTES[name] / MIB for name in space.spec.precisions])
+        each = element_mib[:, None, None, None]
+        session_mib = tables.facts.session_mib or 0.0
+        use: dict[Quantity, SlotTable] = {
+            "accuracy": SlotTable(-accuracy.values, reference.accuracy_percent - accuracy.head),
+            "latency": tables.latency_us,
+            "energy": tables.energy_mj,
+            "memory": SlotTable(parameters.values * each, parameters.head * element_mib[:, None] + session_mib),
+        }
+        activations = SlotTable(each * analytic.activations, np.zeros_like(parameters.head))
+        problem = Problem(space, use, activations)
+        return cls(problem, problem.trellis.pack(parameters), reference, tables.facts.tail_ratio)
+
+    def weights(self, allowed: Budgets) -> Array:
+        """Weights of the objective, in the order of `QUANTITIES`."""
+        return np.array(
+            [
+                allowed.lambda_accuracy / self.reference.accuracy_span_points,
+                0.0,
+                allowed.lambda_energy / self.reference.energy_mj,
+                0.0,
+            ]
+        )
+
+    def limits(self, allowed: Budgets, latency_factor: float, energy_factor: float) -> Array:
+        """Budgets in the units of the search, in the order of `QUANTITIES`.
+
+        Args:
+            allowed: The budgets.
+            latency_factor: Measured over predicted latency.
+            energy_factor: Measured over predicted energy.
+        """
+        return np.array(
+            [
+                self.reference.accuracy_percent - allowed.accuracy_percent,
+                allowed.latency_p95_us / (self.tail_ratio * latency_factor),
+                np.inf if allowed.energy_mj is None else allowed.energy_mj / energy_factor,
+                np.inf if allowed.memory_mib is None else allowed.memory_mib,
+            ]
+        )
+
+    def ledger(self, latency_factor: float, energy_factor: float) -> Ledger:
+        """What turns figures of the search back; arguments as those of `limits`."""
+        tail = self.tail_ratio * latency_factor
+        return Ledger(self.problem, self.parameters, self.reference.accuracy_percent, tail, energy_factor)
+
+    def predict(self, genome: Genome, latency_factor: float, energy_factor: float) -> Prediction:
+        """What a subnet is expected to do; factors as those of `limits`."""
+        ledger = self.ledger(latency_factor, energy_factor)
+        return ledger.predictions(self.problem.of_genomes(genome[None]))[0]
