@@ -21,7 +21,10 @@ file = "tiny.npz"
 source = "the shop around the corner"
 licence = "Only for boxes."
 attribution = "Somebody, Boxes, 2020."
-validation_volunteers = [3]
+rows = "windows"
+groups = "volunteers"
+reader = { kind = "arrays", group = "subject", recording = "experiment", start = "start" }
+validation = { groups = [3] }
 
 [input]
 name = "x"
@@ -33,6 +36,7 @@ channels = ["a x (g)", "a y (g)", "a z (g)"]
 input_channels = 3
 input_size = [32]
 outputs = 3
+precisions = ["float32", "int8"]
 slots = [
     { width = 16, stride = 2, operators = ["conv", "dwsep", "lowrank"], ratios = [1.0, 0.5] },
     { width = 16, operators = ["conv", "dwsep", "lowrank"], ratios = [1.0, 0.5], skippable = true },
@@ -55,6 +59,7 @@ validate_every = 2
 validate_subnets = 2
 
 [training.augment]
+kind = "inertial"
 shift = true
 rotation_deg = 5.0
 amplitude = 0.1

@@ -6,7 +6,7 @@ import numpy as np
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.space import SearchSpace, SpaceSpec
-from adaspring.workbench.accuracy import fit_tables, measure
+from adaspring.workbench.accuracy import fit_tables, judge, percent_of, verdicts
 from adaspring.workbench.data import Rows
 from adaspring.workbench.sampling import diverse
 
@@ -17,12 +17,29 @@ def _additive(space: SearchSpace, genomes: np.ndarray, worth: np.ndarray) -> np.
     return total
 
 
+def _verdicts(percent: np.ndarray) -> np.ndarray:
+    """Rows answered so that accuracy comes out as given, to a hundredth of a percent."""
+    return np.arange(10_000) < np.rint(100.0 * percent)[:, None]
+
+
+def test_the_ceiling_is_what_chance_of_the_rows_leaves() -> None:
+    """A perfect predictor of subnets that differ by less than the rows can tell ranks them badly, and no better."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(85.0, 90.0, 60)
+    right = rng.random((60, 80)) < true[:, None] / 100.0
+    judgement = judge(true, right)
+    assert 0.3 < judgement.ceiling_tau < 0.9
+    assert 1.0 < judgement.ceiling_error_points < 5.0
+    many = judge(percent_of(right), right)
+    assert (1.0, 0.0) == (many.kendall_tau, many.error_points)
+
+
 def test_tables_predict_what_adds_up_along_the_slots(small_spec: SpaceSpec) -> None:
     """Where every choice has its worth, subnets never measured are ranked and valued right."""
     space, rng = SearchSpace(small_spec), np.random.default_rng(0)
     worth = rng.normal(0, 1, (space.slot_count, int(space.choice_counts.max())))
     measured, unseen = diverse(space, rng, 300), diverse(space, rng, 100)
-    tables = fit_tables(space, measured, _additive(space, measured, worth))
+    tables, _ = fit_tables(space, measured, _verdicts(_additive(space, measured, worth)))
     predicted = tables.percent.evaluate(space, unseen)
     assert np.abs(predicted - _additive(space, unseen, worth)).max() < 0.5
     assert tables.error_points < 0.2
@@ -34,7 +51,9 @@ def test_the_stated_error_is_that_on_subnets_held_out(small_spec: SpaceSpec) -> 
     """Noise cannot be predicted, and the tables say so rather than boast of what they remember."""
     space, rng = SearchSpace(small_spec), np.random.default_rng(0)
     genomes = diverse(space, rng, 300)
-    tables = fit_tables(space, genomes, 90.0 + rng.normal(0, 1, 300))
+    tables, judgement = fit_tables(space, genomes, _verdicts(90.0 + rng.normal(0, 1, 300)))
+    assert judgement.tau_interval[0] <= tables.kendall_tau <= judgement.tau_interval[1]
+    assert judgement.error_interval[0] <= tables.error_points <= judgement.error_interval[1]
     assert tables.error_points > 0.6
     assert abs(tables.kendall_tau) < 0.3
 
@@ -49,8 +68,8 @@ def test_accuracy_is_the_share_of_right_answers_of_the_engine(
     answers = engine.prepare(genome).subnet.run(x).argmax(axis=1)
     labels = np.where(np.arange(20) % 2, answers, (answers + 1) % 4)
     facts = np.zeros(20, dtype=np.int64)
-    percent = measure(engine, genome[None], Rows(x, labels, facts, facts, facts))
-    assert [50.0] == percent.tolist()
+    right = verdicts(engine, genome[None], Rows(x, labels, facts, facts, facts))
+    assert [50.0] == percent_of(right).tolist()
 
 
 def test_diverse_subnets_reach_the_corners(small_spec: SpaceSpec) -> None:

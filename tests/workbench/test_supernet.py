@@ -12,15 +12,15 @@ from adaspring.workbench.sampling import diverse
 from adaspring.workbench.supernet import Recorded, batch_norm, conditioned, features, forward, initial_weights
 
 
-@pytest.mark.parametrize("dimensions", ["small_spec", "image_spec"])
+@pytest.mark.parametrize("family", ["small_spec", "image_spec", "residual_spec", "residual_image_spec"])
 def test_a_forward_pass_equals_the_assembled_subnet(
-    dimensions: str,
+    family: str,
     request: pytest.FixtureRequest,
     make_bundle: Callable[[SpaceSpec, Path], Bundle],
     tmp_path: Path,
 ) -> None:
     """What is trained computes what the daemon serves, for the full, the smallest and random subnets."""
-    spec: SpaceSpec = request.getfixturevalue(dimensions)
+    spec: SpaceSpec = request.getfixturevalue(family)
     bundle = make_bundle(spec, tmp_path / "bundle")
     space, engine = bundle.space, OnnxEngine(bundle)
     weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
@@ -51,6 +51,14 @@ def test_an_identity_slot_passes_its_input_on(small_spec: SpaceSpec) -> None:
     before, after = outputs[0].flatten(), outputs[1].flatten()
     # Normalising again shifts each channel below zero a little; the ReLU cuts that off.
     assert torch.corrcoef(torch.stack([before, after]))[0, 1] > 0.9
+
+
+def test_a_residual_block_starts_as_its_shortcut(residual_spec: SpaceSpec) -> None:
+    """Before training, the full network's residual block puts out what a skip would."""
+    space = SearchSpace(residual_spec)
+    weights = initial_weights(space, 0, 0.5)
+    outputs = dict(features(space, weights, space.full(), torch.randn(8, 3, 31), batch_norm))
+    torch.testing.assert_close(outputs[0], outputs[1])
 
 
 def test_recorded_statistics_repeat_the_batch(small_spec: SpaceSpec) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -6,35 +7,33 @@ import numpy as np
 import pytest
 import torch
 
-from adaspring.errors import WorkbenchError
+from adaspring.errors import StageOverError, WorkbenchError
 from adaspring.space import SearchSpace
-from adaspring.workbench.augment import Augmenter, following_rows
+from adaspring.workbench.augment import Batches
+from adaspring.workbench.augments import InertialAugment
 from adaspring.workbench.checkpoint import Checkpoint
 from adaspring.workbench.data import channel_scale, load_rows
 from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.supernet import Weights, initial_weights
-from adaspring.workbench.train import EpochReport, TrainingData, ensemble_phase, train
+from adaspring.workbench.train import EpochReport, Surroundings, TrainingData, ensemble_phase, train
 
 
 @pytest.fixture
 def data(data_path: Path, recipe: Recipe) -> TrainingData:
     """The tiny rows, scaled."""
     rows, validation = (load_rows(data_path, recipe, split) for split in ("train", "validation"))
-    scale = torch.from_numpy(channel_scale(rows))
-    windows = Augmenter(
-        x=torch.from_numpy(rows.x) * scale[:, None],
-        following=following_rows(rows),
-        scale=scale,
-        how=recipe.training.augment,
+    batches = Batches.of(rows, 3, channel_scale(rows), recipe.training.augment)
+    return TrainingData(
+        batches, batches.scaled(rows.inputs()), batches.scaled(validation.inputs()), torch.from_numpy(validation.y)
     )
-    held_x = torch.from_numpy(validation.x) * scale[:, None]
-    return TrainingData(windows, torch.from_numpy(rows.y), held_x, torch.from_numpy(validation.y))
 
 
-def _train(recipe: Recipe, data: TrainingData, checkpoint: Path, epochs: int) -> tuple[Weights, list[EpochReport]]:
+def _train(
+    recipe: Recipe, data: TrainingData, checkpoint: Path, epochs: int, around: Surroundings | None = None
+) -> tuple[Weights, list[EpochReport]]:
     space, reports = SearchSpace(recipe.space), []
     # The schedule is that of the whole phase, wherever a run is cut.
-    phase = ensemble_phase(space, recipe.training, data)
+    phase = ensemble_phase(space, recipe.training, data, Surroundings())
 
     def report(epoch: EpochReport) -> None:
         reports.append(epoch)
@@ -50,6 +49,7 @@ def _train(recipe: Recipe, data: TrainingData, checkpoint: Path, epochs: int) ->
             lambda: initial_weights(space, recipe.training.seed, recipe.training.identity),
             checkpoint=checkpoint,
             recipe="digest",
+            around=around or Surroundings(),
             report=report,
         )
     except _CutError:
@@ -89,10 +89,11 @@ def test_a_nan_stops_training_and_leaves_the_last_good_state(
     checkpoint = tmp_path / "c.safetensors"
     _train(recipe, data, checkpoint, epochs=3)
     good = checkpoint.read_bytes()
-    x = data.windows.x.clone()
-    x[0] = float("nan")
+    x = data.batches.rows.x.copy()
+    x[0] = np.nan
+    broken = replace(data.batches, rows=replace(data.batches.rows, x=x))
     with pytest.raises(WorkbenchError, match=r"the loss is no number at step \d+ of epoch 3"):
-        _train(recipe, replace(data, windows=replace(data.windows, x=x)), checkpoint, epochs=99)
+        _train(recipe, replace(data, batches=broken), checkpoint, epochs=99)
     assert good == checkpoint.read_bytes()
 
 
@@ -110,13 +111,37 @@ def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_refused(
         Checkpoint.load(checkpoint, "digest")
 
 
+def test_a_stage_that_is_over_leaves_a_checkpoint_to_go_on_from(
+    recipe: Recipe, data: TrainingData, tmp_path: Path
+) -> None:
+    """A stage of no minutes ends behind its first epoch; the stages together train what one would."""
+    whole, _ = _train(recipe, data, tmp_path / "whole.safetensors", epochs=99)
+    for epoch in (1, 2, 3):
+        with pytest.raises(StageOverError, match=f"the stage is over at epoch {epoch} of 4"):
+            _train(recipe, data, tmp_path / "staged.safetensors", epochs=99, around=Surroundings(ends_s=-inf))
+    staged, reports = _train(recipe, data, tmp_path / "staged.safetensors", epochs=99)
+    assert [4] == [epoch.epoch for epoch in reports]
+    final = Checkpoint.load(tmp_path / "staged.safetensors", "digest")
+    whole_final = Checkpoint.load(tmp_path / "whole.safetensors", "digest")
+    assert whole.keys() == staged.keys()
+    for name, tensor in whole_final.weights.items():
+        assert torch.equal(tensor, final.weights[name]), name
+
+
+def test_training_ends_early_where_validation_stands_still(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """A learning rate of next to nothing brings nothing better: two validations later the phase ends."""
+    still = PhaseSection(epochs=50, learning_rate=1e-12)
+    how = msgspec.structs.replace(recipe.training, ensemble=still, validate_every=1, patience=2)
+    _, reports = _train(msgspec.structs.replace(recipe, training=how), data, tmp_path / "c.safetensors", epochs=99)
+    assert len(reports) < 20
+
+
 def test_shifted_windows_are_cut_from_the_recording(data_path: Path, recipe: Recipe) -> None:
     """A shifted window holds samples of its recording in their order, and windows without a successor stay."""
     rows = load_rows(data_path, recipe, "train")
-    how = msgspec.structs.replace(recipe.training.augment, rotation_deg=0.0, amplitude=0.0, noise=0.0)
-    windows = Augmenter(torch.from_numpy(rows.x), following_rows(rows), torch.ones(3), how)
+    windows = Batches.of(rows, 3, np.ones(3, dtype=np.float32), InertialAugment(shift=True))
     some = np.array([0, 7])
-    first, last = windows.batch(some, np.random.default_rng(3)).numpy()
+    first, last = windows.batch(some, np.random.default_rng(3))[0].numpy()
     recording = np.concatenate([rows.x[0], rows.x[1][:, 16:]], axis=1)
     assert any(np.array_equal(recording[:, start : start + 32], first) for start in range(17))
     assert 7 == windows.following[7]
@@ -126,9 +151,8 @@ def test_shifted_windows_are_cut_from_the_recording(data_path: Path, recipe: Rec
 def test_turning_the_sensor_keeps_the_strength_of_a_signal(data_path: Path, recipe: Recipe) -> None:
     """A rotation mixes the axes in raw units and changes no length."""
     rows = load_rows(data_path, recipe, "train")
-    scale = torch.tensor([1.0, 2.0, 4.0])
-    how = msgspec.structs.replace(recipe.training.augment, shift=False, rotation_deg=30.0, amplitude=0.0, noise=0.0)
-    windows = Augmenter(torch.from_numpy(rows.x) * scale[:, None], following_rows(rows), scale, how)
-    turned = windows.batch(np.arange(4), np.random.default_rng(0)) / scale[:, None]
+    scale = np.array([1.0, 2.0, 4.0], dtype=np.float32)
+    windows = Batches.of(rows, 3, scale, InertialAugment(rotation_deg=30.0))
+    turned = windows.batch(np.arange(4), np.random.default_rng(0))[0] / torch.from_numpy(scale)[:, None]
     assert not np.allclose(rows.x[:4], turned.numpy(), atol=0.05)
     np.testing.assert_allclose(np.linalg.norm(rows.x[:4], axis=1), turned.norm(dim=1).numpy(), rtol=1e-4)

@@ -5,55 +5,142 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from adaspring.bundle import AccuracyTables
-from adaspring.engine.base import Engine
+from adaspring.engine.base import Engine, Subnet
 from adaspring.space import Genome, SearchSpace, analytic_tables
 from adaspring.tables import SlotTable, fit_slot_table, kendall_tau
 from adaspring.workbench.data import Rows
 
 Array = npt.NDArray[np.float64]
+Verdicts = npt.NDArray[np.bool_]
 
-#: One in so many subnets is held out to tell how well the tables predict.
-HELD_OUT = 5
+#: Parts of the cross-validation that tells how well the tables predict.
+FOLDS = 5
+
+#: Draws of a bootstrap.
+DRAWS = 100
+
+#: Rows that a subnet answers at a time.
+BATCH = 256
 
 #: Ridge strength of the choices alone, in observations; their number is small beside that of the subnets.
 CHOICE_RIDGE = 1.0
 
 
-def measure(engine: Engine, genomes: Genome, rows: Rows, advance: Callable[[], None] = lambda: None) -> Array:
-    """Accuracy of each subnet on some rows, in percent, shape ``(n,)``.
+class Judgement(msgspec.Struct, frozen=True):
+    """How well accuracy was predicted, beside the best that these rows allow.
+
+    Few rows make two measurements of one accuracy differ. So a predictor that knew the
+    accuracy on these rows exactly is held against the accuracy on rows drawn from them
+    with replacement: no predictor does better than that by more than chance.
+
+    Attributes:
+        kendall_tau: Rank correlation of predicted and measured accuracy.
+        tau_interval: Its 95 % interval, by a bootstrap over the subnets.
+        error_points: Mean absolute error, in points.
+        error_interval: Its 95 % interval.
+        ceiling_tau: Rank correlation that the exact predictor reaches.
+        ceiling_error_points: Mean absolute error that it is left with.
+        subnets: Subnets judged on.
+        rows: Rows that these answered.
+    """
+
+    kendall_tau: float
+    tau_interval: tuple[float, float]
+    error_points: float
+    error_interval: tuple[float, float]
+    ceiling_tau: float
+    ceiling_error_points: float
+    subnets: int
+    rows: int
+
+
+def verdicts(engine: Engine, genomes: Genome, rows: Rows, advance: Callable[[], None] = lambda: None) -> Verdicts:
+    """Which rows each subnet answers rightly, shape ``(n, rows)``.
 
     Args:
         engine: The engine that will serve the subnets.
         genomes: Shape ``(n, slots + 1)``.
-        rows: Windows in raw units and their labels.
+        rows: Rows and their labels.
         advance: Called after every subnet.
     """
-    percent = np.empty(len(genomes))
+    right, x = np.empty((len(genomes), len(rows)), dtype=bool), rows.inputs()
     for index, genome in enumerate(genomes):
-        logits = engine.prepare(genome).subnet.run(rows.x)
-        percent[index] = 100.0 * np.mean(logits.argmax(axis=1) == rows.y)
+        right[index] = answers(engine.prepare(genome).subnet, x).argmax(axis=1) == rows.y
         advance()
+    return right
+
+
+def percent_of(right: Verdicts) -> Array:
+    """Accuracy of each subnet, in percent, shape ``(n,)``."""
+    percent: Array = 100.0 * right.mean(axis=1)
     return percent
 
 
-def fit_tables(space: SearchSpace, genomes: Genome, percent: Array) -> AccuracyTables:
+def judge(predicted: Array, right: Verdicts) -> Judgement:
+    """Hold predictions against what was measured.
+
+    Args:
+        predicted: Predicted accuracy of each subnet, in percent, shape ``(n,)``.
+        right: What was measured, shape ``(n, rows)``.
+    """
+    percent, rng = percent_of(right), np.random.default_rng(0)
+    taus, errors, ceilings, residues = (np.empty(DRAWS) for _ in range(4))
+    for draw in range(DRAWS):
+        some = rng.integers(0, len(right), len(right))
+        taus[draw] = kendall_tau(predicted[some], percent[some])
+        errors[draw] = np.abs(predicted[some] - percent[some]).mean()
+        again = percent_of(right[:, rng.integers(0, right.shape[1], right.shape[1])])
+        ceilings[draw], residues[draw] = kendall_tau(percent, again), np.abs(percent - again).mean()
+    return Judgement(
+        kendall_tau=kendall_tau(predicted, percent),
+        tau_interval=_interval(taus),
+        error_points=float(np.abs(predicted - percent).mean()),
+        error_interval=_interval(errors),
+        ceiling_tau=float(ceilings.mean()),
+        ceiling_error_points=float(residues.mean()),
+        subnets=len(right),
+        rows=right.shape[1],
+    )
+
+
+def _interval(draws: Array) -> tuple[float, float]:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def answers(subnet: Subnet, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Logits of many rows, some at a time: the activations of all of them would not fit."""
+    return np.concatenate([subnet.run(x[first : first + BATCH]) for first in range(0, len(x), BATCH)])
+
+
+def fit_tables(space: SearchSpace, genomes: Genome, right: Verdicts) -> tuple[AccuracyTables, Judgement]:
     """Tables that predict the accuracy of any subnet from those measured.
 
-    The error and the rank correlation are those of a fit that had not seen the
-    subnets which it is judged on; the tables are then fitted to all of them.
+    The judgement is by cross-validation: every subnet is predicted by a fit that had not
+    seen it. The tables are then fitted to all of them.
+
+    Args:
+        space: The search space.
+        genomes: Subnets measured, shape ``(n, slots + 1)``.
+        right: Which rows each answers rightly, shape ``(n, rows)``.
     """
-    held = np.arange(len(genomes)) % HELD_OUT == 0
-    predicted = _fit(space, genomes[~held], percent[~held]).evaluate(space, genomes[held])
-    return AccuracyTables(
+    percent, fold = percent_of(right), np.arange(len(genomes)) % FOLDS
+    predicted = np.empty(len(genomes))
+    for held in (fold == part for part in range(FOLDS)):
+        predicted[held] = _fit(space, genomes[~held], percent[~held]).evaluate(space, genomes[held])
+    judgement = judge(predicted, right)
+    tables = AccuracyTables(
         percent=_fit(space, genomes, percent),
-        error_points=float(np.abs(predicted - percent[held]).mean()),
-        kendall_tau=kendall_tau(predicted, percent[held]),
+        error_points=judgement.error_points,
+        kendall_tau=judgement.kendall_tau,
         subnets=len(genomes),
     )
+    return tables, judgement
 
 
 def unmeasured(space: SearchSpace) -> AccuracyTables:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from adaspring.bundle import AccuracyTables, Manifest
+from adaspring.bundle import Manifest
 from adaspring.space import SearchSpace
+from adaspring.workbench.accuracy import Judgement
 from adaspring.workbench.evaluate import Evaluation, Gap, SubnetReport
 from adaspring.workbench.recipe import Recipe
 
 
-def write_card(recipe: Recipe, manifest: Manifest, accuracy: AccuracyTables, evaluation: Evaluation) -> str:
+def write_card(recipe: Recipe, manifest: Manifest, judgement: Judgement, evaluation: Evaluation) -> str:
     """The card as Markdown; every figure comes from the evaluation or the manifest."""
     sections = (
         _what(recipe, manifest),
-        _accuracy(evaluation, accuracy),
+        _accuracy(recipe, evaluation, judgement),
         _training(recipe, manifest),
         f"## Limits\n\n{recipe.limits.strip()}",
         _licence(recipe),
@@ -28,12 +29,12 @@ def _what(recipe: Recipe, manifest: Manifest) -> str:
 
 Bundle `{manifest.name}`, version {manifest.version}: one set of weights for {count:,} subnets.
 
-- **Frame**: tensor `{frame.name}`, float32, shape {list(frame.shape)}, raw units: {frame.description}.
+- **Frame**: tensor `{frame.name}`, float32, shape {list(frame.shape)}, unscaled: {frame.description}.
 - **Channels**: {", ".join(frame.channels)}.
 - **Answer**: tensor `{answer.name}`, one logit for each of {labels}."""
 
 
-def _accuracy(evaluation: Evaluation, accuracy: AccuracyTables) -> str:
+def _accuracy(recipe: Recipe, evaluation: Evaluation, judgement: Judgement) -> str:
     random, front = evaluation.random, evaluation.front
     rows = (
         _subnet("full", evaluation.full),
@@ -43,14 +44,14 @@ def _accuracy(evaluation: Evaluation, accuracy: AccuracyTables) -> str:
     table = "\n".join(rows)
     return f"""## Accuracy
 
-On the {evaluation.rows:,} windows of the test split, from volunteers of whom nothing was seen in training or
-selection. The test split was read once, for this card. Subnets are assembled as the daemon assembles them.
+On the {evaluation.rows:,} {recipe.data.rows} of the test split, read when a training ends: no choice is made on it.
+Subnets are assembled as the daemon assembles them.
 
 | subnet | accuracy | recalibrated | MACs | parameters | peak activations |
 | --- | --- | --- | --- | --- | --- |
 {table}
 
-*Recalibrated* is the same subnet with its batch norm statistics computed anew from 2,048 training windows. What
+*Recalibrated* is the same subnet with its batch norm statistics computed anew from 2,048 training rows. What
 subnets lose by doing without, in points (negative: they gain):
 
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
@@ -58,23 +59,39 @@ subnets lose by doing without, in points (negative: they gain):
 {_gap("random", random)}
 {_gap("front of predicted accuracy against MACs", front)}
 
-The accuracy tables were fitted to {accuracy.subnets:,} subnets measured on the validation volunteers:
+The accuracy tables were fitted to {judgement.subnets:,} subnets measured on validation rows. How well they predict
+subnets that the fit had not seen, with 95 % intervals, beside what a perfect predictor would reach on as many rows:
 
-| subnets that the fit had not seen | mean error | Kendall tau |
-| --- | --- | --- |
-| validation volunteers | {accuracy.error_points:.2f} points | {accuracy.kendall_tau:.2f} |
-| test volunteers | {evaluation.predictor_error_points:.2f} points | {evaluation.predictor_kendall_tau:.2f} |"""
+| rows | subnets | mean error, points | perfect | Kendall tau | perfect |
+| --- | --- | --- | --- | --- | --- |
+{_judged("validation", judgement)}
+{_judged("test", evaluation.predictor)}"""
+
+
+def _judged(split: str, judgement: Judgement) -> str:
+    (least, most), (low, high) = judgement.error_interval, judgement.tau_interval
+    return (
+        f"| {judgement.rows:,} {split} rows | {judgement.subnets:,} "
+        f"| {judgement.error_points:.2f} [{least:.2f}, {most:.2f}] | {judgement.ceiling_error_points:.2f} "
+        f"| {judgement.kendall_tau:.2f} [{low:.2f}, {high:.2f}] | {judgement.ceiling_tau:.2f} |"
+    )
 
 
 def _training(recipe: Recipe, manifest: Manifest) -> str:
     training = manifest.training
-    held = ", ".join(str(volunteer) for volunteer in recipe.data.validation_volunteers)
     return f"""## Training
 
 `{training.command}`
 
 {training.epochs} epochs on {training.data}; {training.duration_s / 60:.0f} minutes, seed {training.seed}, PyTorch \
-{training.torch}. All choices were made on volunteers {held}, who were held out of the training split."""
+{training.torch}. All choices were made on {_held_out(recipe)}, held out of the training split."""
+
+
+def _held_out(recipe: Recipe) -> str:
+    how = recipe.data.validation
+    if how.groups:
+        return f"{recipe.data.groups} {', '.join(map(str, how.groups))}"
+    return f"{how.share:.0%} of the {recipe.data.rows} of each class"
 
 
 def _licence(recipe: Recipe) -> str:

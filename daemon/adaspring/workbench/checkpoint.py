@@ -30,6 +30,7 @@ class Checkpoint:
         best_percent: What it reached.
         moments: State of AdamW, by ``<weight>.<moment>``.
         spent_s: Wall-clock time of training so far, interruptions not counted, in seconds.
+        stale: Validations in a row that brought nothing better.
     """
 
     recipe: str
@@ -40,6 +41,15 @@ class Checkpoint:
     best_percent: float
     moments: Weights
     spent_s: float = 0.0
+    stale: int = 0
+
+    def take(self, percent: float) -> None:
+        """Keep the average as the best one where it validated no worse than any before."""
+        if percent >= self.best_percent:
+            self.stale = self.stale + 1 if percent == self.best_percent else 0
+            self.best, self.best_percent = {name: tensor.clone() for name, tensor in self.average.items()}, percent
+        else:
+            self.stale += 1
 
     def save(self, path: Path) -> None:
         """Write atomically: a crash leaves the old file or the new one."""
@@ -47,7 +57,7 @@ class Checkpoint:
         groups = {"weights": self.weights, "average": self.average, "best": self.best, "moments": self.moments}
         # Cloned, because safetensors refuses tensors that share memory.
         tensors = {
-            f"{group}/{name}": tensor.detach().clone()
+            f"{group}/{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for group, members in groups.items()
             for name, tensor in members.items()
         }
@@ -56,6 +66,7 @@ class Checkpoint:
             "epoch": self.epoch,
             "best_percent": self.best_percent,
             "spent_s": self.spent_s,
+            "stale": self.stale,
         }
         unfinished = path.with_suffix(".partial")
         save_file(tensors, unfinished, metadata={"facts": json.dumps(facts)})
@@ -87,6 +98,7 @@ class Checkpoint:
             epoch=facts["epoch"],
             best_percent=facts["best_percent"],
             spent_s=facts["spent_s"],
+            stale=facts["stale"],
             **groups,
         )
 

@@ -12,8 +12,8 @@ import torch
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.space import Genome, SearchSpace, analytic_tables, subnet_costs
-from adaspring.tables import SlotTable, build_atlas, kendall_tau
-from adaspring.workbench.accuracy import Array, measure
+from adaspring.tables import SlotTable, build_atlas
+from adaspring.workbench.accuracy import Array, Judgement, judge, percent_of, verdicts
 from adaspring.workbench.data import Rows
 from adaspring.workbench.sampling import diverse
 from adaspring.workbench.supernet import Recorded, Weights, forward
@@ -22,7 +22,7 @@ from adaspring.workbench.train import accuracy_percent
 #: Keeps the subnets of an evaluation apart from those that training drew.
 SEED = 20_000
 
-#: Training windows that a recalibration runs through a subnet, spread over volunteers and classes.
+#: Training rows that a recalibration runs through a subnet, spread over groups and classes.
 ROWS = 2048
 
 
@@ -68,8 +68,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         smallest: The least subnet.
         random: Gap over the random subnets.
         front: Gap over every subnet of the front of predicted accuracy against MACs.
-        predictor_kendall_tau: Rank correlation of predicted and measured accuracy on the random subnets.
-        predictor_error_points: Mean absolute error of the prediction on them, in points.
+        predictor: How well the accuracy of the random subnets was predicted.
     """
 
     split: str
@@ -79,19 +78,18 @@ class Evaluation(msgspec.Struct, frozen=True):
     smallest: SubnetReport
     random: Gap
     front: Gap
-    predictor_kendall_tau: float
-    predictor_error_points: float
+    predictor: Judgement
 
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """Full recalibration of batch norm: all training rows through the subnet.
+    """Full recalibration of batch norm: many training rows through the subnet.
 
     Attributes:
         space: The search space.
         weights: Weights of the bundle.
-        train_x: Scaled training windows.
-        x: Scaled windows to judge on.
+        train_x: Scaled training inputs.
+        x: Scaled inputs to judge on.
         y: Their labels.
     """
 
@@ -104,9 +102,10 @@ class Recalibration:
     @staticmethod
     def of(bundle: Bundle, train: Rows, rows: Rows) -> Recalibration:
         """Take weights and rows."""
-        scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)[:, None]
+        scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)
+        scale = scale.reshape(-1, *(1,) * len(bundle.manifest.space.input_size))
         weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
-        train_x, x = torch.from_numpy(train.thinned(ROWS).x * scale), torch.from_numpy(rows.x * scale)
+        train_x, x = (torch.from_numpy(some.inputs() * scale) for some in (train.thinned(ROWS), rows))
         return Recalibration(bundle.space, weights, train_x, x, torch.from_numpy(rows.y))
 
     @torch.no_grad()
@@ -140,12 +139,13 @@ def evaluate(
     """
     space = bundle.space
     random = diverse(space, np.random.default_rng(SEED), subnets)
-    front = _front(bundle)
+    best = front(bundle)
     macs = np.array([subnet_costs(space, genome).macs for genome in random])
     median = random[np.argsort(macs)[subnets // 2]]
-    genomes = np.concatenate([[space.full(), median, space.smallest()], random, front])
+    genomes = np.concatenate([[space.full(), median, space.smallest()], random, best])
     recalibration = Recalibration.of(bundle, train, rows)
-    instant = measure(OnnxEngine(bundle), genomes, rows)
+    right = verdicts(OnnxEngine(bundle), genomes, rows)
+    instant = percent_of(right)
     recalibrated = np.empty(len(genomes))
     for index, genome in enumerate(genomes):
         recalibrated[index] = recalibration.accuracy(genome)
@@ -161,12 +161,11 @@ def evaluate(
         smallest=smallest,
         random=_gap(instant[drawn], recalibrated[drawn]),
         front=_gap(instant[fronted], recalibrated[fronted]),
-        predictor_kendall_tau=kendall_tau(predicted, instant[drawn]),
-        predictor_error_points=float(np.abs(predicted - instant[drawn]).mean()),
+        predictor=judge(predicted, right[drawn]),
     )
 
 
-def _front(bundle: Bundle) -> Genome:
+def front(bundle: Bundle) -> Genome:
     """The front that needs no device: predicted accuracy against MACs."""
     macs = SlotTable.of_macs(bundle.space, analytic_tables(bundle.space))
     return build_atlas(bundle.space, bundle.accuracy.percent, macs, macs, macs).genomes

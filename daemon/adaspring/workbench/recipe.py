@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from re import search
+from typing import Literal, get_args
 
 import msgspec
 
-from adaspring.errors import RecipeError, SpaceError
+from adaspring.errors import FeatureError, RecipeError, SpaceError
+from adaspring.features import Preprocessing, build_pipeline
 from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.workbench.augments import Augment
+from adaspring.workbench.sources import DataSection
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,48 +23,20 @@ else:
     import tomli as tomllib
 
 
-class DataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which data, whose, and which of it is held out.
+class InputSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The frame, as `bundle.InputSpec` has it; its scale is measured on the training rows.
 
     Attributes:
-        file: Name of the ``.npz`` file inside the data folder.
-        source: Where a person gets it.
-        licence: Under what terms; printed where the data is missing, and on the card.
-        attribution: What whoever publishes results must cite.
-        validation_volunteers: Volunteers of the training split that are held out of
-            training; every choice is made on them.
+        name: Name of the tensor on the wire.
+        description: One line for a person.
+        channels: What each channel is, with its unit; a single name stands for all.
+        rate_hz: Columns a second along the last axis; None where there is no time axis.
     """
-
-    file: str
-    source: str
-    licence: str
-    attribution: str
-    validation_volunteers: tuple[int, ...]
-
-
-class InputSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The frame, as `bundle.InputSpec` has it; its scale is measured on the training rows."""
 
     name: str
     description: str
     channels: tuple[str, ...]
     rate_hz: float | None = None
-
-
-class AugmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far a training window may be bent; 0 leaves it as it is.
-
-    Attributes:
-        shift: Whether windows start anywhere in a recording, not only where they were cut.
-        rotation_deg: Standard deviation of the angle by which the sensor is turned.
-        amplitude: Standard deviation of the relative amplitude.
-        noise: Standard deviation of added noise, relative to the scale of a channel.
-    """
-
-    shift: bool = False
-    rotation_deg: float = 0.0
-    amplitude: float = 0.0
-    noise: float = 0.0
 
 
 class PhaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +65,14 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         average: Decay of the running average of the weights that is validated and kept.
         validate_every: Epochs between two validations.
         validate_subnets: Random subnets validated beside the full and the smallest.
-        augment: Augmentation of the training windows.
+        augment: Augmentation of the training rows.
+        distil: Whether subnets learn what the full network answers; if not, they learn the labels.
+        conflict: What is done where the gradient of the subnets works against that of the full
+            network: ``"project"`` takes that part off it, ``"add"`` adds both as they are.
+        precision: Arithmetic of the convolutions; ``"bfloat16"`` falls back to float32, and says
+            so, where the processor has none.
+        patience: Validations in a row that may bring nothing better before a phase ends early;
+            0 never ends it.
     """
 
     seed: int
@@ -104,7 +88,11 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     average: float
     validate_every: int
     validate_subnets: int
-    augment: AugmentSection = AugmentSection()
+    augment: Augment | None = None
+    distil: bool = True
+    conflict: Literal["add", "project"] = "add"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    patience: int = 0
 
 
 class StatisticsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +129,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         training: The ensemble training.
         statistics: The statistics of batch norm.
         accuracy: The accuracy tables.
+        preprocessing: How raw samples become the input of the network, for the manifest and,
+            unless the data is prepared, for training.
     """
 
     name: str
@@ -153,6 +143,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: TrainingSection
     statistics: StatisticsSection
     accuracy: AccuracySection
+    preprocessing: Preprocessing | None = None
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -170,10 +161,14 @@ def load_recipe(path: Path) -> Recipe:
     try:
         recipe = msgspec.convert(content, Recipe)
         SearchSpace(recipe.space)
+        if recipe.preprocessing is not None:
+            build_pipeline(recipe.preprocessing)
     except msgspec.ValidationError as error:
         raise RecipeError(f"recipe {path}: {error}{_suggestion(str(error))}") from error
     except SpaceError as error:
         raise RecipeError(f"recipe {path}: [space] {error}") from error
+    except FeatureError as error:
+        raise RecipeError(f"recipe {path}: [preprocessing] {error}") from error
     return recipe
 
 
@@ -187,7 +182,17 @@ def _suggestion(message: str) -> str:
 
 
 def _keys(section: type[msgspec.Struct]) -> set[str]:
-    nested = [field.type for field in msgspec.structs.fields(section)]
-    return {field.name for field in msgspec.structs.fields(section)}.union(
-        *(_keys(kind) for kind in nested if isinstance(kind, type) and issubclass(kind, msgspec.Struct))
-    )
+    names = set()
+    for field in msgspec.structs.fields(section):
+        names.add(field.name)
+        for kind in _structs(field.type):
+            names |= _keys(kind)
+    return names
+
+
+def _structs(kind: object) -> Iterator[type[msgspec.Struct]]:
+    """The structs that a field may hold."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for member in get_args(kind):
+        yield from _structs(member)

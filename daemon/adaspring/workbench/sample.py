@@ -42,8 +42,8 @@ def write_sample(recipe: Recipe, data: Path, out: Path, *, seed: int = 0) -> int
         out / "sample.npz",
         x=sample.x.astype(np.float16),
         y=sample.y.astype(np.uint8),
-        volunteer=sample.volunteer.astype(np.uint8),
-        class_names=np.array(load_labels(data)),
+        volunteer=sample.group.astype(np.uint8),
+        class_names=np.array(load_labels(data, recipe)),
     )
     (out / "LICENSE.txt").write_text(_licence(recipe, sample), encoding="utf-8")
     return len(sample)
@@ -52,7 +52,7 @@ def write_sample(recipe: Recipe, data: Path, out: Path, *, seed: int = 0) -> int
 def _runs_of(rows: Rows, label: int, rng: np.random.Generator) -> list[npt.NDArray[np.intp]]:
     """Stretches of one class, from as many volunteers as possible."""
     step = rows.x.shape[-1] // 2
-    order = np.lexsort((rows.start, rows.recording, rows.volunteer))
+    order = np.lexsort((rows.start, rows.recording, rows.group))
     order = order[rows.y[order] == label]
     joined = (np.diff(rows.recording[order]) == 0) & (np.diff(rows.start[order]) == step)
     stretches = [part for part in np.split(order, np.flatnonzero(~joined) + 1) if len(part) >= RUN]
@@ -63,14 +63,14 @@ def _runs_of(rows: Rows, label: int, rng: np.random.Generator) -> list[npt.NDArr
     seen: Counter[int] = Counter()
     turns = []
     for stretch in drawn:
-        volunteer = int(rows.volunteer[stretch[0]])
+        volunteer = int(rows.group[stretch[0]])
         turns.append(seen[volunteer])
         seen[volunteer] += 1
     return [drawn[index][:RUN] for index in np.argsort(turns, kind="stable")[:RUNS]]
 
 
 def _licence(recipe: Recipe, sample: Rows) -> str:
-    volunteers = ", ".join(str(volunteer) for volunteer in np.unique(sample.volunteer))
+    volunteers = ", ".join(str(volunteer) for volunteer in np.unique(sample.group))
     return (
         f"sample.npz holds {len(sample)} windows of the test split (volunteers {volunteers}) of\n"
         f"{recipe.data.source}.\n\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from adaspring.space import Genome, SearchSpace
+from adaspring.space import SKIP, Genome, SearchSpace
 
-#: Below one, most subnets lean towards a few choices: mostly narrow ones, mostly
-#: one operator, mostly skips. Fronts are made of such subnets.
+#: Below one, most subnets lean towards one operator and one width.
 CONCENTRATION = 0.6
 
 
@@ -15,18 +15,56 @@ def diverse(space: SearchSpace, rng: np.random.Generator, count: int) -> Genome:
     """Draw subnets from the corners of the space as well as from its middle.
 
     Genes drawn independently and uniformly make subnets that are all much alike: a
-    mix of everything. Here every other subnet first draws its own taste, how much it
-    likes each rank of choice, and then its genes by that taste.
+    mix of everything, of middle size and depth. Fronts are made of others. So every
+    other subnet first draws a taste, how much it likes to skip, each operator and each
+    rank of width, and then its genes by that taste: shallow and deep, narrow and wide,
+    pure and mixed subnets all come up.
 
     Returns:
         Shape ``(count, slots + 1)``.
     """
     genomes = space.random(rng, count)
-    ranks = int(space.choice_counts.max())
+    slots = range(space.slot_count)
     for genome in genomes[1::2]:
-        taste = rng.dirichlet(np.full(ranks, CONCENTRATION))
-        for slot, choices in enumerate(space.choice_counts):
-            # A skip is the last choice of the slots that have one, so rank means the same in all.
-            liked = taste[:choices] + 1e-9
-            genome[slot] = rng.choice(choices, p=liked / liked.sum())
+        skipping = rng.uniform()
+        operators = rng.dirichlet(np.full(max(len(_operators(space, slot)) for slot in slots), CONCENTRATION))
+        widths = rng.dirichlet(np.full(max(len(_widths(space, slot)) for slot in slots), CONCENTRATION))
+        for slot in slots:
+            liked = _liking(space, slot, operators, widths)
+            choices = space.choices[slot]
+            if choices[-1] is SKIP:
+                liked[-1] = liked.sum() * skipping / (1.0 - skipping)
+            genome[slot] = rng.choice(len(choices), p=liked / liked.sum())
     return genomes
+
+
+def covering(space: SearchSpace) -> Genome:
+    """The full network with one slot changed at a time: every choice comes up, shape ``(choices, slots + 1)``."""
+    genomes = np.repeat(space.full()[None], int(space.choice_counts.sum()), axis=0)
+    for slot, first in enumerate(np.cumsum(space.choice_counts) - space.choice_counts):
+        count = int(space.choice_counts[slot])
+        genomes[first : first + count, slot] = np.arange(count)
+    return genomes
+
+
+def _liking(
+    space: SearchSpace, slot: int, operators: npt.NDArray[np.float64], widths: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Weight of each choice of a slot by its operator and the rank of its width; 0 for a skip."""
+    offered, ranks = _operators(space, slot), _widths(space, slot)
+    return np.array(
+        [
+            0.0
+            if choice.operator is None
+            else operators[offered.index(choice.operator)] * widths[ranks.index(choice.width)]
+            for choice in space.choices[slot]
+        ]
+    )
+
+
+def _operators(space: SearchSpace, slot: int) -> list[str]:
+    return list(space.spec.offered(space.spec.slots[slot]))
+
+
+def _widths(space: SearchSpace, slot: int) -> list[int]:
+    return sorted({choice.width for choice in space.choices[slot] if choice is not SKIP}, reverse=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adaspring.space import Genome, SearchSpace, condition_count, condition_rows, lower_all
+from adaspring.space import Genome, SearchSpace, condition_count, condition_rows, lower, lower_all
 from adaspring.workbench.supernet import Recorded, Weights, forward
 
 
@@ -27,7 +27,7 @@ class Observations:
     Attributes:
         slot: Slot of the layer.
         genomes: Subnets, shape ``(n, slots + 1)``.
-        mean: Shape ``(n, channels)``, NaN beyond the width of a subnet.
+        mean: Shape ``(n, channels)``, NaN where a subnet does not have the channel.
         log_std: The same for the logarithm of the standard deviation.
     """
 
@@ -59,14 +59,13 @@ def record(
     for index, genome in enumerate(genomes):
         statistics = Recorded()
         forward(space, weights, genome, x, statistics.record)
-        for name, values in statistics.mean.items():
-            mean[name][index, : len(values)] = values.numpy()
-            log_std[name][index, : len(values)] = statistics.log_std[name].numpy()
+        for layer in (layer for block in lower(space, genome) for layer in block.layers if layer.conv.norm):
+            mean[layer.name][index, layer.channels] = statistics.mean[layer.name].numpy()
+            log_std[layer.name][index, layer.channels] = statistics.log_std[layer.name].numpy()
         advance()
     observed: dict[str, Observations] = {}
     for layer in layers:
-        # The first channel is there in every subnet that has the layer.
-        held = np.isfinite(mean[layer.name][:, 0])
+        held = np.isfinite(mean[layer.name]).any(axis=1)
         observed[layer.name] = Observations(
             layer.slot, genomes[held], mean[layer.name][held], log_std[layer.name][held]
         )
@@ -86,13 +85,30 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     """
     rows: Weights = {}
     for name, layer in observed.items():
-        count = condition_count(space, layer.slot)
-        design = np.zeros((len(layer.genomes), count))
-        for index, genome in enumerate(layer.genomes):
-            design[index, condition_rows(space, genome, layer.slot)] = 1.0
-        rows[f"{name}.mean"] = torch.from_numpy(_solve(design, layer.mean, ridge))
-        rows[f"{name}.log_std"] = torch.from_numpy(_solve(design, layer.log_std, ridge))
+        rows[f"{name}.mean"] = torch.from_numpy(fit_rows(space, layer.slot, layer.genomes, layer.mean, ridge))
+        rows[f"{name}.log_std"] = torch.from_numpy(fit_rows(space, layer.slot, layer.genomes, layer.log_std, ridge))
     return rows
+
+
+def fit_rows(
+    space: SearchSpace, slot: int, genomes: Genome, target: npt.NDArray[np.float32], ridge: float
+) -> npt.NDArray[np.float32]:
+    """The rows whose sum, selected by the genome, comes closest to a target.
+
+    Args:
+        space: The search space.
+        slot: Slot of the layer.
+        genomes: Subnets, shape ``(n, slots + 1)``.
+        target: What was observed of each, shape ``(n, channels)``; NaN where there was nothing.
+        ridge: Strength, in observations.
+
+    Returns:
+        Shape ``(condition_count, channels)``.
+    """
+    design = np.zeros((len(genomes), condition_count(space, slot)))
+    for index, genome in enumerate(genomes):
+        design[index, condition_rows(space, genome, slot)] = 1.0
+    return _solve(design, target, ridge)
 
 
 def _solve(design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], ridge: float) -> npt.NDArray[np.float32]:

@@ -8,21 +8,31 @@ engines slice it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from math import prod, sqrt
-from operator import attrgetter
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adaspring.space import HEAD, Genome, Layer, SearchSpace, condition_rows, lower, lower_all, max_input_width
+from adaspring.space import (
+    HEAD,
+    Genome,
+    Layer,
+    SearchSpace,
+    condition_rows,
+    lower,
+    lower_all,
+    max_input_width,
+    run_block,
+)
 
 Weights: TypeAlias = dict[str, Tensor]
 
 #: Added to a variance before its root is taken; recorded statistics hold the logarithm of that root.
-EPSILON = 1e-5
+#: A channel that is dead in one subnet and alive in another would spread that logarithm too far for
+#: a sum of rows to follow, so this is larger than usual.
+EPSILON = 1e-3
 
 #: ``(layer, convolved, gamma, beta) -> normalised``
 Norm: TypeAlias = Callable[[Layer, Tensor, Tensor, Tensor], Tensor]
@@ -34,9 +44,10 @@ def initial_weights(space: SearchSpace, seed: int, identity: float) -> Weights:
     Args:
         space: The search space.
         seed: Seed of the draw.
-        identity: Share of the identity in square convolutions of slots of stride 1. What
-            such a slot puts out then starts close to what it takes in, so that the slot
+        identity: Share of the identity in square convolutions of plain slots of stride 1.
+            What such a slot puts out then starts close to what it takes in, so that the slot
             behind it gets along with either (Zagoruyko and Komodakis, DiracNets, 2017).
+            A residual block has its shortcut for that, and starts as nothing but it.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -45,13 +56,14 @@ def initial_weights(space: SearchSpace, seed: int, identity: float) -> Weights:
 
     weights: Weights = {}
     for layer in lower_all(space):
-        conv, shape = layer.conv, layer.weight_shape
+        conv, shape, slot = layer.conv, layer.weight_shape, space.spec.slots[layer.slot]
         weight = normal(shape, sqrt(2.0 / prod(shape[1:])))
-        if conv.in_channels == conv.out_channels and space.spec.slots[layer.slot].stride == 1:
+        if conv.in_channels == conv.out_channels and slot.stride == 1 and slot.shortcut == "none":
             weight = weight * (1.0 - identity) + identity * _identity(shape, depthwise=conv.depthwise)
         weights[f"{layer.name}.weight"] = weight
         if conv.norm:
-            weights[f"{layer.name}.gamma"] = torch.ones(shape[0])
+            ends_residual = not conv.relu and conv.part != "projection"
+            weights[f"{layer.name}.gamma"] = torch.full((shape[0],), 0.0 if ends_residual else 1.0)
             weights[f"{layer.name}.beta"] = torch.zeros(shape[0])
         else:
             weights[f"{layer.name}.bias"] = torch.zeros(shape[0])
@@ -84,22 +96,42 @@ def features(
     Yields:
         Index and output of every slot that is not skipped.
     """
-    convolve = functional.conv1d if len(space.spec.input_size) == 1 else functional.conv2d
-    for slot, layers in groupby(lower(space, genome), key=attrgetter("slot")):
-        for layer in layers:
-            conv, name = layer.conv, layer.name
-            out = conv.out_channels
-            weight = weights[f"{name}.weight"][:out]
-            if not conv.depthwise:
-                weight = weight[:, : conv.in_channels]
-            bias = None if conv.norm else weights[f"{name}.bias"][:out]
-            groups = out if conv.depthwise else 1
-            x = convolve(x, weight, bias, stride=conv.stride, padding=conv.kernel // 2, groups=groups)
-            if conv.norm:
-                x = norm(layer, x, weights[f"{name}.gamma"][:out], weights[f"{name}.beta"][:out])
-            if conv.relu:
-                x = functional.relu(x)
-        yield slot, x
+    arithmetic = Slices(weights, norm)
+    for block in lower(space, genome):
+        x = run_block(block, x, arithmetic)
+        yield block.slot, x
+
+
+class Slices:
+    """What a block computes while it is trained: slices of the shared weights, norms not folded."""
+
+    def __init__(self, weights: Weights, norm: Norm) -> None:
+        """Take shared weights, and how batch norms come by their statistics."""
+        self._weights = weights
+        self._norm = norm
+
+    def convolve(self, layer: Layer, x: Tensor) -> Tensor:
+        """See `space.Arithmetic`."""
+        conv, name, channels = layer.conv, layer.name, layer.channels
+        weight = self._weights[f"{name}.weight"][channels]
+        if not conv.depthwise:
+            weight = weight[:, : conv.in_channels]
+        bias = None if conv.norm else self._weights[f"{name}.bias"][channels]
+        operation = functional.conv1d if len(conv.kernel) == 1 else functional.conv2d
+        padding = [extent // 2 for extent in conv.kernel]
+        groups = conv.out_channels if conv.depthwise else 1
+        x = operation(x, weight, bias, stride=conv.stride, padding=padding, groups=groups)
+        if conv.norm:
+            x = self._norm(layer, x, self._weights[f"{name}.gamma"][channels], self._weights[f"{name}.beta"][channels])
+        return functional.relu(x) if conv.relu else x
+
+    def concatenate(self, parts: list[Tensor]) -> Tensor:
+        """See `space.Arithmetic`."""
+        return torch.cat(parts, dim=1)
+
+    def add(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """See `space.Arithmetic`."""
+        return functional.relu(x + shortcut)
 
 
 def classify(weights: Weights, feature: Tensor) -> Tensor:
@@ -127,6 +159,11 @@ def apply_statistics(x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, log_s
     return x * gain.reshape(along) + (beta - mean * gain).reshape(along)
 
 
+def log_deviation(variance: Tensor) -> Tensor:
+    """Logarithm of the standard deviation that a batch norm divides by."""
+    return 0.5 * torch.log(variance + EPSILON)
+
+
 class Recorded:
     """Statistics of one subnet, recorded from rows that ran through it and then applied.
 
@@ -144,7 +181,7 @@ class Recorded:
         """Normalise with the statistics of the batch, and keep them."""
         axes = (0, *range(2, x.ndim))
         variance, mean = torch.var_mean(x, dim=axes, correction=0)
-        self.mean[layer.name], self.log_std[layer.name] = mean, 0.5 * torch.log(variance + EPSILON)
+        self.mean[layer.name], self.log_std[layer.name] = mean, log_deviation(variance)
         return apply_statistics(x, gamma, beta, mean, self.log_std[layer.name])
 
     def apply(self, layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -157,9 +194,8 @@ def conditioned(space: SearchSpace, weights: Weights, genome: Genome) -> Norm:
     rows = {slot: torch.from_numpy(condition_rows(space, genome, slot)) for slot in range(space.slot_count)}
 
     def norm(layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        channels = x.shape[1]
-        mean = weights[f"{layer.name}.mean"][rows[layer.slot], :channels].sum(dim=0)
-        log_std = weights[f"{layer.name}.log_std"][rows[layer.slot], :channels].sum(dim=0)
+        mean = weights[f"{layer.name}.mean"][rows[layer.slot], layer.channels].sum(dim=0)
+        log_std = weights[f"{layer.name}.log_std"][rows[layer.slot], layer.channels].sum(dim=0)
         return apply_statistics(x, gamma, beta, mean, log_std)
 
     return norm

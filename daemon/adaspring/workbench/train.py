@@ -17,23 +17,26 @@ with these, so that weights and statistics get used to what an assembled subnet 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import cos, isfinite, pi
+from dataclasses import dataclass, field
+from math import cos, inf, isfinite, pi
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from adaspring.errors import WorkbenchError
+from adaspring.errors import StageOverError, WorkbenchError
+from adaspring.profile.machine import pause_while_measured
 from adaspring.space import Genome, SearchSpace
-from adaspring.workbench.augment import Augmenter
+from adaspring.workbench.arithmetic import Arithmetic
+from adaspring.workbench.augment import Batches
 from adaspring.workbench.checkpoint import Checkpoint, moments_of, restore_moments
+from adaspring.workbench.gradients import Stepper
+from adaspring.workbench.parallel import Team
 from adaspring.workbench.recipe import PhaseSection, TrainingSection
 from adaspring.workbench.sampling import diverse
-from adaspring.workbench.supernet import Norm, Recorded, Weights, batch_norm, classify, conditioned, features, forward
+from adaspring.workbench.supernet import Norm, Recorded, Weights, conditioned, forward
 
 #: Share of the steps of a phase in which the learning rate rises.
 WARM_UP = 0.05
@@ -41,22 +44,44 @@ WARM_UP = 0.05
 #: Training rows that recalibrate a subnet for validation.
 RECALIBRATION_ROWS = 1024
 
+#: Rows that one validation pass holds in memory.
+VALIDATION_BATCH = 512
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """What training reads.
 
     Attributes:
-        windows: Draws augmented batches of the training rows.
-        labels: Their labels, shape ``(n,)``.
-        validation_x: Scaled validation windows.
+        batches: Draws augmented batches of the training rows.
+        calibration_x: Scaled inputs of some training rows, as they are.
+        validation_x: Scaled inputs of the validation rows.
         validation_y: Their labels.
     """
 
-    windows: Augmenter
-    labels: Tensor
+    batches: Batches
+    calibration_x: Tensor
     validation_x: Tensor
     validation_y: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a training runs.
+
+    Attributes:
+        arithmetic: Device and precision.
+        team: The processes that share it.
+        ends_s: When its stage is over, on the clock; infinity where it runs to its end.
+        clock: In seconds.
+        lock: The lock under which somebody measures; None is that of the machine.
+    """
+
+    arithmetic: Arithmetic = field(default_factory=lambda: Arithmetic.choose("float32"))
+    team: Team = field(default_factory=Team)
+    ends_s: float = inf
+    clock: Callable[[], float] = perf_counter
+    lock: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +93,14 @@ class Phase:
         how: Epochs and learning rate.
         norm: How a subnet normalises while it learns.
         judge: How it normalises while it is validated.
+        mixes: Whether rows are mixed with others, where the recipe says so.
     """
 
     number: int
     how: PhaseSection
     norm: Callable[[Weights, Genome], Norm]
     judge: Callable[[Weights, Genome], Norm]
+    mixes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +119,29 @@ class EpochReport:
     validation_percent: float | None
 
 
-def ensemble_phase(space: SearchSpace, how: TrainingSection, data: TrainingData) -> Phase:
+def ensemble_phase(space: SearchSpace, how: TrainingSection, data: TrainingData, around: Surroundings) -> Phase:
     """Every subnet normalises with its own batch, and is recalibrated to be validated."""
-    thinned = data.windows.x[:: max(1, len(data.labels) // RECALIBRATION_ROWS)]
+    calibration_x = around.arithmetic.place(data.calibration_x[:RECALIBRATION_ROWS])
 
     def recalibrated(weights: Weights, genome: Genome) -> Norm:
         statistics = Recorded()
-        forward(space, weights, genome, thinned, statistics.record)
+        forward(space, weights, genome, calibration_x, statistics.record)
         return statistics.apply
 
+    batch_norm = around.team.batch_norm
     return Phase(0, how.ensemble, norm=lambda _weights, _genome: batch_norm, judge=recalibrated)
 
 
 def settle_phase(space: SearchSpace, how: TrainingSection) -> Phase:
-    """Every subnet normalises with the fitted statistics, which learn as the weights do."""
+    """Every subnet normalises with the fitted statistics, which learn as the weights do.
+
+    They are to fit rows as they come: mixed ones vary less.
+    """
 
     def norm(weights: Weights, genome: Genome) -> Norm:
         return conditioned(space, weights, genome)
 
-    return Phase(1, how.settle, norm=norm, judge=norm)
+    return Phase(1, how.settle, norm=norm, judge=norm, mixes=False)
 
 
 def train(
@@ -122,6 +153,7 @@ def train(
     *,
     checkpoint: Path,
     recipe: str,
+    around: Surroundings,
     report: Callable[[EpochReport], None] = lambda _: None,
 ) -> Weights:
     """Run one phase and return the weights that validated best.
@@ -134,38 +166,47 @@ def train(
         initial: Makes the weights to start from, where there is no checkpoint.
         checkpoint: Written after every validation; if it is there, training goes on from it.
         recipe: Digest of the recipe, kept in the checkpoint.
+        around: Where it runs.
         report: Called after every epoch.
 
     Raises:
+        StageOverError: If the stage is over; the checkpoint holds where it stopped.
         WorkbenchError: If a loss stops being a number; the checkpoint keeps the last good
             state. Also if the checkpoint cannot be resumed.
     """
+    around.team.check(batch=how.batch, subnet_rows=how.subnet_rows)
     if checkpoint.exists():
         state = Checkpoint.load(checkpoint, recipe)
     else:
         weights = initial()
         state = Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
-    weights = {name: tensor.requires_grad_() for name, tensor in state.weights.items()}
+    place = around.arithmetic.place_all
+    weights = {name: tensor.requires_grad_() for name, tensor in place(state.weights).items()}
+    state.weights, state.average = weights, place(state.average)
     optimizer = _optimizer(weights, how)
-    restore_moments(optimizer, weights, state.moments)
+    restore_moments(optimizer, weights, place(state.moments))
 
-    judged = [space.full(), space.smallest(), *diverse(space, np.random.default_rng(how.seed), how.validate_subnets)]
-    steps = max(1, len(data.labels) // how.batch)
-    started_s, spent_before_s = perf_counter(), state.spent_s
-    while state.epoch < phase.how.epochs:
+    stepper = Stepper(space, how, around.arithmetic, around.team)
+    judge = _Judge(space, phase, data, around.arithmetic, how)
+    batches = data.batches if phase.mixes else data.batches.unmixed()
+    steps = max(1, len(batches) // how.batch)
+    started_s, spent_before_s = around.clock(), state.spent_s
+    while state.epoch < phase.how.epochs and not _settled(state, how):
         # Seeded by epoch, so that a resumed run draws what an uninterrupted one would.
         rng = np.random.default_rng([how.seed, phase.number, state.epoch])
-        order = rng.permutation(len(data.labels))
+        order = rng.permutation(len(batches))
         losses = []
         for step in range(steps):
+            # The time that somebody measures is not time of the training.
+            started_s += pause_while_measured(around.lock)
             done = state.epoch * steps + step
             rows = order[step * how.batch : (step + 1) * how.batch]
-            x, y = data.windows.batch(rows, rng), data.labels[rows]
+            x, targets = batches.batch(rows, rng)
             for group in optimizer.param_groups:
                 group["lr"] = phase.how.learning_rate * _schedule(done / (phase.how.epochs * steps))
             optimizer.zero_grad()
-            taught, distilled = _accumulate(space, weights, phase, how, x=x, y=y, rng=rng)
-            if not isfinite(taught + distilled):
+            loss = stepper.step(weights, phase.norm, x, targets, rng)
+            if not isfinite(loss.taught + loss.distilled):
                 raise WorkbenchError(
                     f"the loss is no number at step {step} of epoch {state.epoch + 1}: lower learning_rate or look "
                     f"at rows {rows[:4].tolist()}...; the last good state is {checkpoint}, if one was reached"
@@ -173,56 +214,34 @@ def train(
             optimizer.step()
             # The average forgets quickly while it is young, or it would remember the start.
             _follow(state.average, weights, min(how.average, (1 + done) / (10 + done)))
-            losses.append(taught)
+            losses.append(loss.taught)
         state.epoch += 1
+        over = bool(around.team.agreed(float(around.clock() >= around.ends_s)))
         percent = None
-        if state.epoch % how.validate_every == 0 or state.epoch == phase.how.epochs:
-            percent = float(np.mean([_validate(space, state.average, phase, genome, data) for genome in judged]))
-            if percent >= state.best_percent:
-                state.best, state.best_percent = _copy(state.average), percent
+        if over or state.epoch % how.validate_every == 0 or state.epoch == phase.how.epochs:
+            percent = around.team.agreed(judge.percent(state.average))
+            state.take(percent)
             state.moments = moments_of(optimizer, weights)
-            state.spent_s = spent_before_s + perf_counter() - started_s
-            state.save(checkpoint)
+            state.spent_s = spent_before_s + around.clock() - started_s
+            if around.team.leads:
+                state.save(checkpoint)
         report(EpochReport(state.epoch, float(np.mean(losses)), percent))
-    return state.best
+        if over and state.epoch < phase.how.epochs:
+            raise StageOverError(
+                f"the stage is over at epoch {state.epoch} of {phase.how.epochs}; "
+                f"with --resume the next one goes on from {checkpoint}"
+            )
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.best.items()}
+
+
+def _settled(state: Checkpoint, how: TrainingSection) -> bool:
+    """Whether validation has stood still for so long that the phase ends early."""
+    return 0 < how.patience <= state.stale
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> float:
     """Share of right answers, in percent."""
     return float((logits.argmax(dim=1) == labels).double().mean() * 100)
-
-
-def _accumulate(
-    space: SearchSpace,
-    weights: Weights,
-    phase: Phase,
-    how: TrainingSection,
-    *,
-    x: Tensor,
-    y: Tensor,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Add up the gradients of one step; returns the loss of the full network and that of all others."""
-    teacher = dict(features(space, weights, space.full(), x, phase.norm(weights, space.full())))
-    logits = classify(weights, teacher[max(teacher)])
-    loss = functional.cross_entropy(logits, y, label_smoothing=how.label_smoothing)
-    torch.autograd.backward(loss)
-    answers = functional.softmax(logits.detach(), dim=1)
-    targets = {slot: feature.detach() for slot, feature in teacher.items()}
-
-    total = 0.0
-    for genome in (space.smallest(), *diverse(space, rng, how.random_subnets)):
-        rows = torch.from_numpy(rng.choice(len(x), min(how.subnet_rows, len(x)), replace=False))
-        distance, feature = torch.zeros(()), x
-        student = dict(features(space, weights, genome, x[rows], phase.norm(weights, genome)))
-        for slot, feature in student.items():
-            target = targets[slot][rows, : feature.shape[1]]
-            distance = distance + functional.mse_loss(feature, target) / target.var()
-        distilled = functional.cross_entropy(classify(weights, feature), answers[rows])
-        distilled = distilled + how.feature_weight * distance / len(student)
-        torch.autograd.backward(distilled)
-        total += float(distilled.detach())
-    return float(loss.detach()), total
 
 
 def _optimizer(weights: Weights, how: TrainingSection) -> torch.optim.Optimizer:
@@ -240,10 +259,31 @@ def _schedule(progress: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1.0 + cos(pi * along))
 
 
-@torch.no_grad()
-def _validate(space: SearchSpace, weights: Weights, phase: Phase, genome: Genome, data: TrainingData) -> float:
-    logits = forward(space, weights, genome, data.validation_x, phase.judge(weights, genome))
-    return accuracy_percent(logits, data.validation_y)
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Validates the full network, the smallest and some random subnets."""
+
+    space: SearchSpace
+    phase: Phase
+    data: TrainingData
+    arithmetic: Arithmetic
+    how: TrainingSection
+
+    @torch.no_grad()
+    def percent(self, weights: Weights) -> float:
+        """Their mean accuracy on the validation rows, in percent."""
+        space, labels = self.space, self.data.validation_y
+        drawn = diverse(space, np.random.default_rng(self.how.seed), self.how.validate_subnets)
+        right = 0
+        for genome in (space.full(), space.smallest(), *drawn):
+            norm = self.phase.judge(weights, genome)
+            for first in range(0, len(labels), VALIDATION_BATCH):
+                part = slice(first, first + VALIDATION_BATCH)
+                with self.arithmetic.autocast():
+                    x = self.arithmetic.place(self.data.validation_x[part])
+                    answers = forward(space, weights, genome, x, norm).argmax(dim=1).cpu()
+                right += int((answers == labels[part]).sum())
+        return 100.0 * right / (len(labels) * (2 + len(drawn)))
 
 
 def _copy(weights: Weights) -> Weights:
