@@ -10,9 +10,11 @@ from adaspring.serve.protocol import InferRequest
 from adaspring.serve.queue import RequestQueue, Work
 
 
-def request(request_id: str = "", *, timeout_us: int | None = None, priority: int = 5) -> InferRequest:
-    """A request whose batch does not matter."""
-    return InferRequest(request_id, np.zeros((1, 1), np.float32), timeout_us, priority)
+def request(
+    request_id: str = "", *, timeout_us: int | None = None, priority: int = 5, samples: int = 1
+) -> InferRequest:
+    """A request of which only the number of samples matters."""
+    return InferRequest(request_id, np.zeros((samples, 1), np.float32), timeout_us, priority)
 
 
 def ids(works: list[Work]) -> list[str]:
@@ -22,7 +24,7 @@ def ids(works: list[Work]) -> list[str]:
 
 def drain(queue: RequestQueue) -> list[str]:
     """Ids in the order in which they leave."""
-    return ids(list(iter(queue.pop, None)))
+    return ids([work for works in iter(queue.pop, []) for work in works])
 
 
 @given(st.lists(st.integers(1, 9), max_size=50))
@@ -79,10 +81,10 @@ def test_cancel_takes_what_this_client_sent_under_this_id() -> None:
         queue.push([client], request(request_id), 0.0)
     assert ids(queue.cancel(b"a", "1")) == ["1"]
     assert ids(queue.cancel(b"a", "1")) == []
-    assert [(work.envelope, work.request.id) for work in iter(queue.pop, None)] == [
-        ([b"b"], "1"),
+    assert sorted((work.envelope, work.request.id) for works in iter(queue.pop, []) for work in works) == [
         ([b"a"], "2"),
         ([b"a"], "3"),
+        ([b"b"], "1"),
     ]
 
 
@@ -103,3 +105,105 @@ def test_hint_is_the_time_that_those_who_wait_will_take() -> None:
     for _ in range(20):
         queue.push([b"client"], request(), 0.0)
     assert queue.retry_after_ms() == 60
+
+
+def test_a_flooding_client_waits_for_itself() -> None:
+    """Whoever comes with one request at a time is served in every other turn, however many another has waiting."""
+    queue = RequestQueue(100)
+    for index in range(60):
+        queue.push([b"flood"], request(str(index)), 0.0)
+    served: list[bytes] = []
+    for _ in range(20):
+        if not any(work == b"calm" for work in served[-1:]):
+            queue.push([b"calm"], request(), 0.0)
+        served += [work.envelope[0] for work in queue.pop()]
+    assert 10 == served.count(b"calm")
+
+
+@given(st.lists(st.sampled_from([1, 1, 2, 8, 64]), min_size=2, max_size=4))
+def test_clients_that_always_wait_share_by_samples(sizes: list[int]) -> None:
+    """Whatever the size of their requests, none gets ahead of another by more than a request of each."""
+    queue = RequestQueue(100)
+    names = [bytes([index]) for index in range(len(sizes))]
+    for name, size in zip(names, sizes, strict=True):
+        for _ in range(2):
+            queue.push([name], request(samples=size), 0.0)
+    shares = dict.fromkeys(names, 0)
+    while sum(shares.values()) < 2000:
+        for work in queue.pop():
+            shares[work.envelope[0]] += work.request.samples
+            queue.push(work.envelope, work.request, 0.0)
+    assert max(shares.values()) - min(shares.values()) <= 2 * max(sizes)
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(1, 9), st.integers(1, 3)), max_size=40))
+def test_requests_of_one_client_and_priority_keep_their_order(sent: list[tuple[bytes, int, int]]) -> None:
+    """Also after some were cancelled."""
+    queue = RequestQueue(100)
+    for index, (name, priority, samples) in enumerate(sent):
+        queue.push([name], request(f"{index % 7}/{index}", priority=priority, samples=samples), 0.0)
+        if index % 5 == 4:
+            queue.cancel(name, f"{(index - 2) % 7}/{index - 2}")
+    left: dict[tuple[bytes, int], list[int]] = {}
+    while works := queue.pop():
+        for work in works:
+            index = int(work.request.id.split("/")[1])
+            left.setdefault((work.envelope[0], work.priority), []).append(index)
+    assert all(order == sorted(order) for order in left.values())
+
+
+def test_full_queue_makes_room_at_the_cost_of_whoever_fills_it() -> None:
+    """Its last request goes; a client that has as much as any other is turned away itself."""
+    queue = RequestQueue(4)
+    for index in range(3):
+        queue.push([b"flood"], request(str(index)), 0.0)
+    queue.push([b"calm"], request("calm"), 0.0)
+    turned_away = queue.make_room(b"new")
+    assert turned_away is not None
+    assert (b"flood", "2", 3) == (turned_away.envelope[0], turned_away.request.id, len(queue))
+    queue.push([b"new"], request("new"), 0.0)
+    assert [None, None] == [queue.make_room(b"flood"), queue.make_room(b"calm")]
+    assert {"0", "1", "calm", "new"} == set(drain(queue))
+
+
+def test_who_cancels_has_not_had_its_turn() -> None:
+    """The requests behind a cancelled one move up."""
+    queue = RequestQueue(100)
+    for index in range(50):
+        queue.push([b"a"], request(f"a{index}"), 0.0)
+    for index in range(49):
+        queue.cancel(b"a", f"a{index}")
+    for index in range(3):
+        queue.push([b"b"], request(f"b{index}"), 0.0)
+    assert ["a49", "b0", "b1", "b2"] == drain(queue)
+
+
+def test_clients_are_forgotten() -> None:
+    """Memory follows the queue and not all who ever came."""
+    queue = RequestQueue(3)
+    queue.push([b"first"], request(), 0.0)
+    queue.push([b"first"], request(), 0.0)
+    for index in range(1000):
+        queue.push([b"%d" % index], request(priority=1), 0.0)
+        queue.pop()
+    assert len(queue._clients) <= 4 * queue.capacity + 1
+
+
+def test_a_batch_holds_what_is_next_as_far_as_is_allowed() -> None:
+    """In the order of the queue, to the largest allowed size; larger requests are computed alone."""
+    queue = RequestQueue(20)
+    for index in range(7):
+        queue.push([b"a"], request(str(index), timeout_us=1000 + index), 0.0)
+    queue.push([b"a"], request("many", samples=2), 0.0)
+    asked: list[tuple[int, float]] = []
+
+    def fits(size: int, deadline_s: float) -> bool:
+        asked.append((size, deadline_s))
+        return size in {2, 4}
+
+    assert ["0", "1", "2", "3"] == ids(queue.pop(8, fits))
+    assert (8 - 1, {0.001}) == (asked[-1][0], {deadline_s for _, deadline_s in asked})
+    assert ["4", "5"] == ids(queue.pop(8, fits))
+    assert ["6"] == ids(queue.pop(8, fits))
+    assert ["many"] == ids(queue.pop(8, fits))
+    assert [] == queue.pop(8, fits)

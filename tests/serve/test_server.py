@@ -15,7 +15,7 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adaspring.engine.base import Active
+from adaspring.engine.base import Active, Batch
 from adaspring.errors import ConfigError
 from adaspring.serve import protocol
 from adaspring.serve.endpoint import DATA_MODE, claim
@@ -119,7 +119,7 @@ def test_queries_are_answered(serve_toy: ServeToy, raw_client: Connect) -> None:
                 "parameters": {"labels": ["low", "middle", "high"]},
             }
         ],
-        "parameters": {"subnet": "toy-1", "generation": 1, "extra": {"bundle": "abc"}},
+        "parameters": {"subnet": "toy-1", "generation": 1, "extra": {"bundle": "abc"}, "preprocessing": None},
     }
 
 
@@ -155,6 +155,74 @@ def test_priority_then_arrival(serve_toy: ServeToy, raw_client: Connect, held: T
     settle()
     held.permits.release(5)
     assert [client.receive().header["id"] for _ in range(5)] == ["first", "a", "b", "c", "d"]
+
+
+def test_flooding_client_gets_no_more_than_its_share(
+    serve_toy: ServeToy, raw_client: Connect, toy_subnet: type[ToySubnet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one client keeps the queue full, another with four under way is refused nothing and served as much."""
+    compute = toy_subnet.run
+
+    def slowly(subnet: ToySubnet, batch: Batch) -> Batch:
+        time.sleep(0.002)
+        return compute(subnet, batch)
+
+    monkeypatch.setattr(toy_subnet, "run", slowly)
+    plane = serve_toy(queue_size=64)
+    flood, calm = raw_client(plane.endpoint), raw_client(plane.endpoint)
+    stop = threading.Event()
+
+    def pour() -> None:
+        while not stop.is_set():
+            if flood.socket.poll(1, zmq.POLLOUT):
+                flood.send(infer("flood"))
+            while flood.socket.poll(0):
+                flood.receive()
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    try:
+        wait_until(lambda: plane.plane.statistics().rejected["queue_full"] > 0)
+        before = plane.plane.statistics().answered
+        for _ in range(4):
+            calm.send(infer())
+        kinds = set()
+        for _ in range(100):
+            kinds.add(calm.receive().type)
+            calm.send(infer())
+        share = 100 / (plane.plane.statistics().answered - before)
+    finally:
+        stop.set()
+        pouring.join()
+    assert kinds == {b"OK"}
+    # One half but for the moments in which the calm client has not sent its next yet; in order of arrival 1 of 16.
+    assert share > 0.25
+
+
+def test_what_waits_is_computed_together_where_that_pays(
+    serve_toy: ServeToy, raw_client: Connect, toy_subnet: type[ToySubnet]
+) -> None:
+    """Each request of a batch gets its own outputs and is told of the batch; no deadline is missed for one."""
+    subnet = toy_subnet(held=True)
+    plane = serve_toy(subnet)
+    plane.plane.batch_by({2: 1.2, 4: 1.5})
+    client = raw_client(plane.endpoint)
+    subnet.permits.release()
+    assert client.ask(infer("first")).type == b"OK"  # what one frame takes is known from here on
+    client.send(infer("running"))
+    wait_until(lambda: plane.plane.statistics().received == 2)
+    for index in range(7):
+        client.send(infer(str(index), X * index, timeout_us=60_000_000 if index < 6 else 1_000_000))
+    settle()
+    subnet.permits.release(10)
+    replies = [client.receive() for _ in range(8)]
+    parameters = {reply.header["id"]: reply.header["parameters"] for reply in replies}
+    assert [1, 4, 4, 4, 4, 2, 2] == [parameters[request_id].get("batch", 1) for request_id in ["running", *"012345"]]
+    for reply in replies[1:]:
+        factor = float(reply.header["id"])
+        assert values(reply.tensors[0]) == [factor, -2 * factor, 0.5 * factor]
+    assert plane.plane.statistics().batches == 2
+    assert len(plane.plane.recent_compute_us()) == 9
 
 
 def test_expired_request_is_not_computed(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
@@ -13,8 +15,11 @@ import zmq
 import zmq.asyncio
 
 from adaspring.client.core import Codec, Incoming, Outgoing, Result, result
+from adaspring.client.curve import CurveKeys
 from adaspring.client.endpoints import connect, default_endpoint, no_answer
-from adaspring.errors import ConnectError, ProtocolError, TimedOutError
+from adaspring.client.sample_stream import AsyncSampleStream
+from adaspring.client.windows import StreamCodec, StreamWish, is_pushed
+from adaspring.errors import ConnectError, NotFoundError, ProtocolError, TimedOutError
 from adaspring.serve import protocol
 from adaspring.serve.protocol import DEFAULT_LIMITS, MetaHeader, Statistics
 
@@ -34,9 +39,16 @@ class _Answer(NamedTuple):
 class _Connection:
     """A socket, the task that reads it, and when it was last heard of."""
 
-    def __init__(self, socket: zmq.asyncio.Socket, codec: Codec, waiting: dict[str, asyncio.Future[_Arrival]]) -> None:
+    def __init__(
+        self,
+        socket: zmq.asyncio.Socket,
+        codec: Codec,
+        waiting: dict[str, asyncio.Future[_Arrival]],
+        pushed: dict[str, asyncio.Queue[Incoming]],
+    ) -> None:
         self.socket = socket
         self.heard_s = 0.0
+        self._pushed = pushed
         self._codec = codec
         self._waiting = waiting
         self._reader = asyncio.get_running_loop().create_task(self._read())
@@ -54,7 +66,10 @@ class _Connection:
                         future.set_exception(error)
                 continue
             waiter = self._waiting.get(incoming.id)
-            if waiter is not None and not waiter.done():
+            if is_pushed(incoming.message):
+                if incoming.id in self._pushed:
+                    self._pushed[incoming.id].put_nowait(incoming)
+            elif waiter is not None and not waiter.done():
                 waiter.set_result(_Arrival(incoming, self.heard_s))
 
     def close(self) -> None:
@@ -76,15 +91,18 @@ class AsyncClient:
         model: str | None = None,
         timeout_s: float = 1.0,
         retries: int = 2,
+        curve: CurveKeys | None = None,
     ) -> None:
         """Prepare; the first request connects. See `Client`."""
         self.endpoint = endpoint or default_endpoint()
         self._timeout_s = timeout_s
         self._retries = retries
+        self._curve = curve
         self._codec = Codec(model)
         self._context = zmq.asyncio.Context()
         self._connection: _Connection | None = None
         self._waiting: dict[str, asyncio.Future[_Arrival]] = {}
+        self._pushed: dict[str, asyncio.Queue[Incoming]] = {}
 
     async def __aenter__(self) -> AsyncClient:  # noqa: PYI034 - typing.Self came with Python 3.11
         """Do nothing: the first request connects."""
@@ -110,6 +128,7 @@ class AsyncClient:
         timeout_us: int | None = None,
         priority: int | None = None,
         request_id: str | None = None,
+        raw: bool = False,
     ) -> Result:
         """Outputs of the active subnet; see `Client.infer`.
 
@@ -119,6 +138,7 @@ class AsyncClient:
                 microseconds; None for the time that this client waits.
             priority: 1, the highest, to 9.
             request_id: A name of the caller's choice, for `cancel`.
+            raw: Whether `x` is what the sensor gives; see `Client.infer`.
         """
         metadata = self._codec.metadata or await self.meta()
         outgoing = self._codec.infer(
@@ -127,6 +147,7 @@ class AsyncClient:
             timeout_us=timeout_us or int(self._timeout_s * 1e6),
             priority=priority,
             request_id=request_id,
+            raw=raw,
         )
         try:
             answer = await self._ask(outgoing)
@@ -135,6 +156,45 @@ class AsyncClient:
             raise
         reply = self._codec.reply(answer.incoming)
         return result(reply, self._codec.metadata or await self.meta(), answer.round_trip_us)
+
+    async def infer_many(
+        self,
+        samples: Iterable[npt.ArrayLike],
+        *,
+        in_flight: int = 8,
+        timeout_us: int | None = None,
+        priority: int | None = None,
+        raw: bool = False,
+    ) -> list[Result]:
+        """Results of many samples in their order; see `Client.infer_many`."""
+        places = asyncio.Semaphore(in_flight)
+
+        async def ask(sample: npt.ArrayLike) -> Result:
+            async with places:
+                return await self.infer(sample, timeout_us=timeout_us, priority=priority, raw=raw)
+
+        asking = [asyncio.ensure_future(ask(sample)) for sample in samples]
+        try:
+            return await asyncio.gather(*asking)
+        finally:
+            for task in asking:
+                task.cancel()
+
+    @asynccontextmanager
+    async def stream(
+        self, *, hop: int, timeout_us: int | None = None, priority: int | None = None
+    ) -> AsyncIterator[AsyncSampleStream]:
+        """Open a stream of raw samples for the block; see `Client.stream`."""
+        metadata = self._codec.metadata or await self.meta()
+        codec = StreamCodec(self._codec, metadata, StreamWish(hop, timeout_us, priority))
+        stream = AsyncSampleStream(codec, self._pushed, ask=self._checked, tell=self._tell)
+        try:
+            await stream.open()
+            yield stream
+        finally:
+            stream.forget()
+            with suppress(NotFoundError, ConnectError, TimedOutError):
+                await self._checked(codec.close())
 
     async def cancel(self, request_id: str) -> bool:
         """Cancel a request; the task that waits for it gets a `CancelledError` of ours.
@@ -192,6 +252,15 @@ class AsyncClient:
                 del self._waiting[outgoing.id]
         raise no_answer(self.endpoint, self._timeout_s * (1 + self._retries))
 
+    async def _tell(self, frames: list[bytes]) -> None:
+        """Send what has no answer."""
+        await self._connect().socket.send_multipart(frames)
+
+    async def _checked(self, outgoing: Outgoing) -> Incoming:
+        incoming = (await self._ask(outgoing)).incoming
+        self._codec.check(incoming)
+        return incoming
+
     def _send_cancel(self, request_id: str) -> None:
         """Tell the daemon that nobody waits any more; its answer is not awaited."""
         if self._connection is not None:
@@ -202,7 +271,9 @@ class AsyncClient:
         if self._connection is None:
             socket = self._context.socket(zmq.DEALER)
             socket.maxmsgsize = DEFAULT_LIMITS.message_bytes
-            self._connection = _Connection(connect(socket, self.endpoint), self._codec, self._waiting)
+            self._connection = _Connection(
+                connect(socket, self.endpoint, self._curve), self._codec, self._waiting, self._pushed
+            )
         return self._connection
 
     def _disconnect(self) -> None:

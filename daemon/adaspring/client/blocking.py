@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
+from collections.abc import Generator, Iterable
 from types import TracebackType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy.typing as npt
-import zmq
 
-from adaspring.client.core import Codec, Incoming, Outgoing, Result, result
-from adaspring.client.endpoints import connect, default_endpoint, no_answer
+from adaspring.client.core import Codec, Outgoing, Result, result
+from adaspring.client.curve import CurveKeys
+from adaspring.client.endpoints import default_endpoint
+from adaspring.client.exchange import Answer, Exchange
+from adaspring.client.sample_stream import SampleStream
+from adaspring.client.windows import StreamWish
 from adaspring.errors import ConnectError, TimedOutError
 from adaspring.serve import protocol
-from adaspring.serve.protocol import DEFAULT_LIMITS, MetaHeader, Statistics
+from adaspring.serve.protocol import MetaHeader, Statistics
 
 H = TypeVar("H", bound=msgspec.Struct)
-
-
-class _Answer(NamedTuple):
-    incoming: Incoming
-    round_trip_us: float
 
 
 class Client:
@@ -38,6 +37,7 @@ class Client:
         model: str | None = None,
         timeout_s: float = 1.0,
         retries: int = 2,
+        curve: CurveKeys | None = None,
     ) -> None:
         """Connect; whether anybody is there shows at the first request.
 
@@ -46,20 +46,15 @@ class Client:
             model: Name of the model; None for the one that is served.
             timeout_s: Wait for an answer before asking again, in seconds.
             retries: Times to ask again.
+            curve: Keys, for an endpoint on TCP.
 
         Raises:
             ConnectError: If the endpoint is none.
         """
         self.endpoint = endpoint or default_endpoint()
         self._timeout_s = timeout_s
-        self._retries = retries
         self._codec = Codec(model)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        try:
-            self._socket = self._connect()
-        except BaseException:
-            self._context.term()
-            raise
+        self._exchange = Exchange(self.endpoint, self._codec, timeout_s=timeout_s, retries=retries, curve=curve)
 
     def __enter__(self) -> Client:  # noqa: PYI034 - typing.Self came with Python 3.11
         """Do nothing: the client is connected already."""
@@ -73,10 +68,16 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
-        self._context.term()
+        self._exchange.close()
 
-    def infer(self, x: npt.ArrayLike, *, timeout_us: int | None = None, priority: int | None = None) -> Result:
+    def infer(
+        self,
+        x: npt.ArrayLike,
+        *,
+        timeout_us: int | None = None,
+        priority: int | None = None,
+        raw: bool = False,
+    ) -> Result:
         """Outputs of the active subnet.
 
         Args:
@@ -84,6 +85,8 @@ class Client:
             timeout_us: After which the daemon need not compute it any more, in
                 microseconds; None for the time that this client waits.
             priority: 1, the highest, to 9.
+            raw: Whether `x` is what the sensor gives, as META's ``preprocessing`` says, and
+                not the input itself.
 
         Raises:
             ReplyError: If the daemon refused it; its subclass says why.
@@ -91,11 +94,87 @@ class Client:
             TimedOutError: If no answer came in time.
             ProtocolError: If `x` cannot be sent, or the answer breaks the protocol.
         """
-        metadata = self._codec.metadata or self.meta()
-        timeout_us = timeout_us or int(self._timeout_s * 1e6)
-        answer = self._ask(self._codec.infer(x, metadata, timeout_us=timeout_us, priority=priority))
-        reply = self._codec.reply(answer.incoming)
-        return result(reply, self._codec.metadata or self.meta(), answer.round_trip_us)
+        return self.submit(x, timeout_us=timeout_us, priority=priority, raw=raw).result()
+
+    def submit(
+        self,
+        x: npt.ArrayLike,
+        *,
+        timeout_us: int | None = None,
+        priority: int | None = None,
+        raw: bool = False,
+        request_id: str | None = None,
+    ) -> Pending:
+        """Send a request and go on; arguments and errors are those of `infer`.
+
+        Args:
+            x: See `infer`.
+            timeout_us: See `infer`.
+            priority: See `infer`.
+            raw: See `infer`.
+            request_id: A name of the caller's choice.
+
+        Returns:
+            The request, whose result can be waited for, and which can be cancelled.
+        """
+        outgoing = self._codec.infer(
+            x,
+            self._codec.metadata or self.meta(),
+            timeout_us=timeout_us or int(self._timeout_s * 1e6),
+            priority=priority,
+            request_id=request_id,
+            raw=raw,
+        )
+        self._exchange.send(outgoing)
+        return Pending(self, outgoing.id)
+
+    def infer_many(
+        self,
+        samples: Iterable[npt.ArrayLike],
+        *,
+        in_flight: int = 8,
+        timeout_us: int | None = None,
+        priority: int | None = None,
+        raw: bool = False,
+    ) -> Generator[Result, None, None]:
+        """Results of many samples in their order, several requests under way at once.
+
+        Each is a request of its own, so that the daemon computes them together only where
+        that was measured to pay, and others are not held up. When the caller stops, what
+        is under way is cancelled.
+
+        Args:
+            samples: One sample each.
+            in_flight: Requests under way at most.
+            timeout_us: See `infer`.
+            priority: See `infer`.
+            raw: See `infer`.
+        """
+        under_way: deque[Pending] = deque()
+        try:
+            for sample in samples:
+                under_way.append(self.submit(sample, timeout_us=timeout_us, priority=priority, raw=raw))
+                if len(under_way) >= in_flight:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for pending in under_way:
+                pending.abandon()
+
+    def stream(self, *, hop: int, timeout_us: int | None = None, priority: int | None = None) -> SampleStream:
+        """Open a stream of raw samples, which the daemon cuts into windows.
+
+        Args:
+            hop: Samples from one window to the next.
+            timeout_us: After a window's last sample came, when its result is of no use, in microseconds.
+            priority: Of its windows: 1, the highest, to 9.
+
+        Raises:
+            UnsupportedError: If the model takes no streams; and as `infer` does.
+        """
+        wish = StreamWish(hop, timeout_us, priority)
+        return SampleStream(self._exchange, self._codec, self._codec.metadata or self.meta(), wish)
 
     def meta(self) -> MetaHeader:
         """Model, tensors and active subnet; raises as `infer` does."""
@@ -127,31 +206,46 @@ class Client:
         answer = self._ask(self._codec.query(kind))
         return self._codec.answer(answer.incoming, header_type)
 
-    def _ask(self, outgoing: Outgoing) -> _Answer:
-        for _ in range(1 + self._retries):
-            started_s = time.perf_counter()
-            self._socket.send_multipart(outgoing.frames)
-            incoming = self._receive(outgoing.id, started_s + self._timeout_s)
-            if incoming is not None:
-                return _Answer(incoming, (time.perf_counter() - started_s) * 1e6)
-            # Silence: whatever this connection still holds, nobody waits for it.
-            self._socket.close()
-            self._socket = self._connect()
-        raise no_answer(self.endpoint, self._timeout_s * (1 + self._retries))
+    def _ask(self, outgoing: Outgoing) -> Answer:
+        self._exchange.send(outgoing)
+        return self._exchange.wait(outgoing.id)
 
-    def _receive(self, request_id: str, until_s: float) -> Incoming | None:
-        while True:
-            try:
-                incoming = self._codec.open(self._socket.recv_multipart())
-            except zmq.Again:
-                return None
-            if incoming.id == request_id:
-                return incoming
-            if time.perf_counter() >= until_s:
-                return None
 
-    def _connect(self) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.DEALER)
-        socket.rcvtimeo = socket.sndtimeo = max(1, int(self._timeout_s * 1e3))
-        socket.maxmsgsize = DEFAULT_LIMITS.message_bytes
-        return connect(socket, self.endpoint)
+class Pending:
+    """A request under way; `Client.submit` makes it.
+
+    Attributes:
+        id: Of the request.
+    """
+
+    def __init__(self, client: Client, request_id: str) -> None:
+        """Wait for a request of a client."""
+        self.id = request_id
+        self._client = client
+
+    def result(self) -> Result:
+        """Wait for the answer; raises as `Client.infer` does. An interrupt cancels the request."""
+        client = self._client
+        try:
+            answer = client._exchange.wait(self.id)  # noqa: SLF001 - two halves of one
+        except KeyboardInterrupt:
+            self.abandon()
+            raise
+        reply = client._codec.reply(answer.incoming)  # noqa: SLF001
+        return result(reply, client._codec.metadata or client.meta(), answer.round_trip_us)  # noqa: SLF001
+
+    def cancel(self) -> bool:
+        """Cancel the request.
+
+        Returns:
+            Whether it still waited in the daemon; `result` then raises `CancelledError`.
+        """
+        client = self._client
+        answer = client._ask(client._codec.query(protocol.CANCEL, cancel_id=self.id))  # noqa: SLF001
+        return client._codec.answer(answer.incoming, protocol.CancelHeader).cancelled  # noqa: SLF001
+
+    def abandon(self) -> None:
+        """Cancel the request without waiting for anything; its answer is passed over."""
+        client = self._client
+        client._exchange.forget(self.id)  # noqa: SLF001
+        client._exchange.tell(client._codec.query(protocol.CANCEL, cancel_id=self.id).frames)  # noqa: SLF001

@@ -103,7 +103,7 @@ class Codec:
 
     def query(self, kind: bytes, *, cancel_id: str | None = None) -> Outgoing:
         """A message other than INFER."""
-        request_id = self._next_id()
+        request_id = self.next_id()
         names_model = kind in {protocol.READY, protocol.META}
         model_name = self._model if names_model and self._model else ""
         return Outgoing(request_id, protocol.encode_query(kind, request_id, model_name=model_name, cancel_id=cancel_id))
@@ -116,6 +116,7 @@ class Codec:
         timeout_us: int | None,
         priority: int | None,
         request_id: str | None = None,
+        raw: bool = False,
     ) -> Outgoing:
         """An INFER request.
 
@@ -126,17 +127,20 @@ class Codec:
             timeout_us: After which the answer is of no use, in microseconds.
             priority: 1 is the highest.
             request_id: An id of the caller's choice.
+            raw: Whether `x` is what a sensor gives and not the input itself.
+
+        Raises:
+            UnsupportedError: If raw samples are not taken.
         """
-        array = np.asarray(x)
-        if array.dtype == np.float64:
-            array = array.astype(np.float32)
-        taken = metadata.inputs[0]
-        if array.ndim == len(taken.shape) - 1:
+        array = as_sent(x)
+        name, extents = metadata.inputs[0].name, len(metadata.inputs[0].shape) - 1
+        if raw:
+            taken = raw_input(metadata)
+            name, extents = taken.name, len(taken.shape)
+        if array.ndim == extents:
             array = array[None]
-        request_id = request_id or self._next_id()
-        frames = protocol.encode_infer(
-            request_id, metadata.name, taken.name, array, timeout_us=timeout_us, priority=priority
-        )
+        request_id = request_id or self.next_id()
+        frames = protocol.encode_infer(request_id, metadata.name, name, array, timeout_us=timeout_us, priority=priority)
         return Outgoing(request_id, frames)
 
     def open(self, frames: list[bytes]) -> Incoming:
@@ -155,7 +159,7 @@ class Codec:
             ReplyError: If the daemon refused the request.
             ProtocolError: If the reply breaks the protocol.
         """
-        if incoming.message.type == protocol.OK:
+        if incoming.message.type != protocol.ERR:
             return incoming.message
         header = protocol.decode_answer(incoming.message, protocol.ErrorHeader, DEFAULT_LIMITS)
         error = reply_error(header.code, header.error, header.retry_after_ms)
@@ -182,7 +186,8 @@ class Codec:
             self._metadata = None
         return reply
 
-    def _next_id(self) -> str:
+    def next_id(self) -> str:
+        """An id that no other message of this client has."""
         return f"r{next(self._numbers)}"
 
 
@@ -207,3 +212,23 @@ def result(reply: protocol.InferReply, metadata: MetaHeader, round_trip_us: floa
         compute_us=facts.compute_us,
         round_trip_us=round_trip_us,
     )
+
+
+def as_sent(x: npt.ArrayLike) -> Array:
+    """An array as it is sent: float64, in which Python counts, as float32, and everything else as it is."""
+    array = np.asarray(x)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def raw_input(metadata: MetaHeader) -> protocol.RawInput:
+    """What raw samples the model takes.
+
+    Raises:
+        UnsupportedError: If it takes none.
+    """
+    taken = metadata.parameters.preprocessing
+    if taken is None:
+        raise errors.UnsupportedError(
+            f"model {metadata.name!r} takes no raw samples: its bundle declares no preprocessing"
+        )
+    return taken

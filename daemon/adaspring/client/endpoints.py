@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import zmq
 
+from adaspring.client.curve import CurveKeys
 from adaspring.errors import ClientError, ConnectError, TimedOutError
 
 _SCHEME = "ipc://"
@@ -32,14 +33,21 @@ def default_endpoint(name: str = "infer.sock") -> str:
     return f"{_SCHEME}{user_folder}/adaspring/{name}"
 
 
-def connect(socket: S, endpoint: str) -> S:
+def connect(socket: S, endpoint: str, curve: CurveKeys | None = None) -> S:
     """Connect a new socket that keeps nothing when it is closed; it is closed on failure.
+
+    Args:
+        socket: New.
+        endpoint: Where to.
+        curve: Keys, which TCP needs.
 
     Raises:
         ConnectError: If the endpoint is none.
     """
     socket.linger = 0
     try:
+        if curve is not None:
+            curve.apply(socket)
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         socket.close()

@@ -110,9 +110,7 @@ def claim(endpoint: str, *, mode: int) -> Claim:
 
 def _ipc_path(endpoint: str) -> Path:
     if endpoint.startswith("tcp://"):
-        raise ConfigError(
-            f"endpoint {endpoint!r}: TCP needs CURVE, which this release does not offer yet; use ipc:///path/to/socket"
-        )
+        raise ConfigError(f"endpoint {endpoint!r}: TCP is served beside ipc, and with CURVE alone: set serve.tcp")
     name = endpoint.removeprefix(_SCHEME)
     if name == endpoint or not name.startswith("/"):
         raise ConfigError(

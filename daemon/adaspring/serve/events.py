@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from adaspring.serve.endpoint import Claim
-from adaspring.serve.protocol import TOPICS, Topic, encode_event
+from adaspring.serve.protocol import TOPICS, Event, Topic, encode_event
 
 #: Events that a slow subscriber may fall behind before it misses some.
 SEND_MARK = 256
@@ -20,7 +20,12 @@ def _utc_now() -> datetime:
 
 
 class EventPublisher:
-    """Publishes events; never waits for a subscriber. One thread uses it."""
+    """Publishes events; never waits for a subscriber. One thread uses it.
+
+    Attributes:
+        newest: The newest event of each topic that had one; with it a late subscriber is up to
+            date, and its sequence number tells which events to come are newer.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class EventPublisher:
         """
         self._wall_clock = wall_clock
         self._sequences: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
+        self.newest: dict[Topic, Event] = {}
         self._socket = context.socket(zmq.PUB)
         self._socket.sndhwm = SEND_MARK
         self._socket.linger = 0
@@ -62,7 +68,9 @@ class EventPublisher:
         """
         self._sequences[topic] += 1
         sequence = self._sequences[topic]
-        self._socket.send_multipart(encode_event(topic, sequence, self._wall_clock(), data), zmq.NOBLOCK)
+        at = self._wall_clock()
+        self.newest[topic] = Event(topic, sequence, at, data)
+        self._socket.send_multipart(encode_event(topic, sequence, at, data), zmq.NOBLOCK)
         return sequence
 
     def close(self) -> None:

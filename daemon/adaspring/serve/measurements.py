@@ -7,8 +7,10 @@ import numpy.typing as npt
 
 from adaspring.serve.protocol import REJECT_REASONS, Statistics
 
-#: Requests whose times are kept.
+#: Requests that count as recent.
 RECENT = 256
+#: Requests whose times are kept, for who looks once a second and wants them all.
+KEPT = 2048
 
 Times = npt.NDArray[np.float64]
 
@@ -31,31 +33,52 @@ class Measurements:
         self.cancelled = 0
         self.failed = 0
         self.undelivered = 0
+        self.batches = 0
+        self.streams = 0
         self.generation = 0
-        self._generations = np.zeros(RECENT, dtype=np.int64)
-        self._samples = np.zeros(RECENT, dtype=np.int64)
-        self._compute_us = np.zeros(RECENT)
-        self._total_us = np.zeros(RECENT)
+        self._generations = np.zeros(KEPT, dtype=np.int64)
+        # NaN where a request does not tell what a frame takes.
+        self._frame_us = np.full(KEPT, np.nan)
+        self._total_us = np.zeros(KEPT)
+        self._asked = 0
+        self._timeouts_us = np.full(RECENT, np.nan)
 
-    def record(self, generation: int, samples: int, compute_us: float, total_us: float) -> None:
-        """Keep the times of a request that was answered."""
-        row = self.answered % RECENT
+    def record(self, generation: int, frame_us: float, total_us: float) -> None:
+        """Keep the times of a request that was answered.
+
+        Args:
+            generation: Which answered.
+            frame_us: Compute of one frame; NaN where it is not known.
+            total_us: From arrival until the reply was sent.
+        """
+        row = self.answered % KEPT
         self._generations[row] = generation
-        self._samples[row] = samples
-        self._compute_us[row] = compute_us
+        self._frame_us[row] = frame_us
         self._total_us[row] = total_us
         self.generation = generation
         self.answered += 1
 
+    def ask(self, timeout_us: int | None) -> None:
+        """Keep what a request was given, in microseconds; None where its client waits for ever."""
+        self._timeouts_us[self._asked % RECENT] = np.nan if timeout_us is None else timeout_us
+        self._asked += 1
+
+    def recent_timeouts_us(self) -> Times:
+        """See `DataPlane.recent_timeouts_us`."""
+        timeouts_us: Times = self._timeouts_us[~np.isnan(self._timeouts_us)]
+        return timeouts_us
+
     def recent_compute_us(self, generation: int | None) -> Times:
         """See `DataPlane.recent_compute_us`."""
-        single = self._rows(generation) & (self._samples == 1)
-        times: Times = self._compute_us[single]
-        return times
+        return self._known(self._last(RECENT, generation))
+
+    def compute_us_since(self, answered: int, generation: int) -> Times:
+        """See `DataPlane.compute_us_since`."""
+        return self._known(self._last(self.answered - answered, generation))
 
     def recent_total_us(self, generation: int | None) -> Times:
         """See `DataPlane.recent_total_us`."""
-        return self._total_us[self._rows(generation)]
+        return self._total_us[self._last(RECENT, generation)]
 
     def statistics(self, queue_depth: int, last_progress_s: float) -> Statistics:
         """A snapshot."""
@@ -68,13 +91,20 @@ class Measurements:
             cancelled=self.cancelled,
             failed=self.failed,
             undelivered=self.undelivered,
+            batches=self.batches,
+            streams=self.streams,
             queue_depth=queue_depth,
             last_progress_s=last_progress_s,
             generation=self.generation,
         )
 
-    def _rows(self, generation: int | None) -> npt.NDArray[np.bool_]:
-        if generation is None:
-            # Generations count from 1; rows that were never written hold 0.
-            return np.greater(self._generations, 0)
-        return np.equal(self._generations, generation)
+    def _last(self, count: int, generation: int | None) -> npt.NDArray[np.intp]:
+        """Rows of the newest requests of a generation, oldest first."""
+        newest = self.answered
+        rows = np.arange(max(0, newest - min(count, KEPT)), newest) % KEPT
+        return rows if generation is None else rows[self._generations[rows] == generation]
+
+    def _known(self, rows: npt.NDArray[np.intp]) -> Times:
+        frames_us = self._frame_us[rows]
+        times: Times = frames_us[~np.isnan(frames_us)]
+        return times

@@ -12,7 +12,7 @@ from adaspring.errors import ProtocolError
 from adaspring.serve.protocol.jsontext import decode_json
 from adaspring.serve.protocol.limits import quote, refusal
 
-Topic: TypeAlias = Literal["evolution", "context", "throttle", "reject"]
+Topic: TypeAlias = Literal["evolution", "context", "throttle", "reject", "failure"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 _NESTING = 32

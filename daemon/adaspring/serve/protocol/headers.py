@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from adaspring.serve.protocol.signature import ModelSignature
+from adaspring.serve.protocol.signature import ModelSignature, RawInput
 from adaspring.serve.protocol.tensors import TensorHeader
 
 #: What META calls the thing that computes.
@@ -45,15 +45,17 @@ class ErrorHeader(msgspec.Struct, frozen=True, omit_defaults=True):
         code: One of the codes of the protocol.
         error: A sentence that says what was expected.
         retry_after_ms: When to try again, in milliseconds, where that is known.
+        sequence: Of the window of a stream that has no result; 0 where a piece was refused.
     """
 
     id: str
     code: str
     error: str
     retry_after_ms: int | None = None
+    sequence: int | None = None
 
 
-class ReplyParameters(msgspec.Struct, frozen=True, gc=False):
+class ReplyParameters(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What answered a request, and how long that took.
 
     Attributes:
@@ -61,12 +63,22 @@ class ReplyParameters(msgspec.Struct, frozen=True, gc=False):
         generation: Its number since the daemon started.
         queue_us: From arrival to the start of compute, in microseconds.
         compute_us: Compute of the batch, in microseconds.
+        batch: Requests that were computed together.
+        preprocess_us: Raw samples to inputs, in microseconds; None where inputs were sent.
+        sequence: Stream: counts its windows from 1, those without a result included.
+        first_sample: Stream: index of the window's first sample.
+        gap: Stream: samples missing between this window and the one before.
     """
 
     subnet: str
     generation: int
     queue_us: int
     compute_us: int
+    batch: int = 1
+    preprocess_us: int | None = None
+    sequence: int | None = None
+    first_sample: int | None = None
+    gap: int = 0
 
 
 class InferReplyHeader(msgspec.Struct, frozen=True, gc=False):
@@ -116,17 +128,19 @@ class TensorMeta(msgspec.Struct, frozen=True):
 
 
 class MetaParameters(msgspec.Struct, frozen=True):
-    """What answers at present.
+    """What answers at present, and what else may be sent.
 
     Attributes:
         subnet: Name of the active subnet.
         generation: Its number since the daemon started.
-        extra: What the application adds, for example the digest of its bundle.
+        extra: What the application adds, for example what it expects of the subnet.
+        preprocessing: The raw input that may be sent instead; None where there is none.
     """
 
     subnet: str
     generation: int
     extra: dict[str, Any]
+    preprocessing: RawInput | None = None
 
 
 class MetaHeader(msgspec.Struct, frozen=True):
@@ -158,13 +172,15 @@ class Statistics(msgspec.Struct, frozen=True):
 
     Attributes:
         received: Messages of every type.
-        samples: Samples asked for by well-formed INFER requests, computed or not.
-        answered: INFER requests computed and answered.
+        samples: Samples asked for by well-formed INFER requests and windows of streams, computed or not.
+        answered: INFER requests and windows computed and answered.
         rejected: Messages refused, by reason.
         expired: Requests whose deadline passed before they were computed.
         cancelled: Requests that their client cancelled in time.
         failed: Requests on which the subnet failed.
         undelivered: Replies whose client was gone or did not read.
+        batches: Runs of the subnet that answered several requests at once.
+        streams: Streams open now.
         queue_depth: Requests that wait now.
         last_progress_s: When the loop last turned, on its monotonic clock, in seconds.
         generation: Generation that computed last; 0 before the first request.
@@ -178,6 +194,8 @@ class Statistics(msgspec.Struct, frozen=True):
     cancelled: int
     failed: int
     undelivered: int
+    batches: int
+    streams: int
     queue_depth: int
     last_progress_s: float
     generation: int

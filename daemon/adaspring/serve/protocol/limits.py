@@ -21,7 +21,10 @@ RejectReason: TypeAlias = Literal[
     "datatype",
     "shape",
     "binary_size",  # header and frame disagree about the length of a tensor
+    "samples",  # raw samples that cannot be preprocessed
+    "stream",  # no such stream, or none can be opened
     "queue_full",
+    "shed",  # an emergency leaves no time for it
     "draining",
 ]
 REJECT_REASONS: tuple[RejectReason, ...] = get_args(RejectReason)

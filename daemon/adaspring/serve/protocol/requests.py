@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,9 +19,11 @@ from adaspring.serve.protocol.tensors import TensorHeader, decode_tensor, encode
 #: Priorities go from 1, the highest, to this.
 LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
+#: Most rows or columns of an image: beyond it resizing one takes memory that its bytes do not show.
+MOST_EXTENT = 8192
 
-_Timeout = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-_Priority = Annotated[int, msgspec.Meta(ge=1, le=LOWEST_PRIORITY)]
+Timeout = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Priority = Annotated[int, msgspec.Meta(ge=1, le=LOWEST_PRIORITY)]
 
 
 class InferParameters(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -31,8 +34,8 @@ class InferParameters(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
         priority: 1 is the highest.
     """
 
-    timeout: _Timeout | None = None
-    priority: _Priority = DEFAULT_PRIORITY
+    timeout: Timeout | None = None
+    priority: Priority = DEFAULT_PRIORITY
 
 
 class RequestedOutput(msgspec.Struct, frozen=True, gc=False):
@@ -57,15 +60,22 @@ class InferRequest(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         id: Echoed in the reply.
-        batch: Contiguous and writable, shape ``(n, *input_shape)``.
+        batch: Contiguous and writable, float32 of shape ``(n, *input_shape)``; where `raw`, as it was sent.
         timeout_us: From arrival, in microseconds; None for no deadline.
         priority: 1 is the highest.
+        raw: Whether the batch is what a sensor gave and must be preprocessed.
     """
 
     id: str
-    batch: npt.NDArray[np.float32]
+    batch: npt.NDArray[Any]
     timeout_us: int | None
     priority: int
+    raw: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Samples in the batch."""
+        return len(self.batch)
 
 
 _infer_decoder = msgspec.json.Decoder(InferHeader)
@@ -80,31 +90,66 @@ def decode_infer(message: Message, model: ModelSignature, limits: Limits) -> Inf
         ProtocolError: If it does not fit the model; the message names what would.
     """
     header = decode_json(_infer_decoder, message.header, limits.nesting, "the header")
-    _check_model(header.model_name, header.model_version, model)
-    if len(header.inputs) != 1 or header.inputs[0].name != model.input_name:
-        names = [tensor.name for tensor in header.inputs]
-        raise refusal("tensors", f"the inputs are {quote(names)}; expected [{quote(model.input_name)}]")
-    if len(message.tensors) != 1:
-        raise refusal("frames", f"{len(message.tensors)} tensor frames follow the header; expected 1")
+    check_model(header.model_name, header.model_version, model)
     for output in header.outputs:
         if output.name != model.output_name:
             raise refusal("tensors", f"output {quote(output.name)} is unknown; expected {quote(model.output_name)}")
-    tensor = header.inputs[0]
-    if tensor.datatype not in model.datatypes:
-        expected = " or ".join(model.datatypes)
+    tensor = the_tensor(header.inputs, message, [model.input_name, *([model.raw.name] if model.raw else [])])
+    timeout_us, priority = header.parameters.timeout, header.parameters.priority
+    if model.raw is not None and tensor.name == model.raw.name:
+        check_tensor(tensor, (model.raw.datatype,), model.raw.shape, limits.samples)
+        return InferRequest(header.id, decode_tensor(tensor, message.tensors[0]), timeout_us, priority, raw=True)
+    check_tensor(tensor, model.datatypes, model.input_shape, limits.samples)
+    # A copy of our own: engines may ask for memory that can be written to.
+    batch = decode_tensor(tensor, message.tensors[0]).astype(np.float32)
+    return InferRequest(header.id, batch, timeout_us, priority)
+
+
+def the_tensor(inputs: Sequence[TensorHeader], message: Message, names: Sequence[str]) -> TensorHeader:
+    """The header of the one tensor of a message.
+
+    Raises:
+        ProtocolError: If there are more or none, or it has none of the names.
+    """
+    if len(inputs) != 1 or inputs[0].name not in names:
+        expected = " or ".join(f"[{quote(name)}]" for name in names)
+        raise refusal("tensors", f"the inputs are {quote([tensor.name for tensor in inputs])}; expected {expected}")
+    if len(message.tensors) != 1:
+        raise refusal("frames", f"{len(message.tensors)} tensor frames follow the header; expected 1")
+    return inputs[0]
+
+
+def check_tensor(tensor: TensorHeader, datatypes: Sequence[str], sample: tuple[int, ...], samples: int) -> None:
+    """Hold a tensor against what is expected.
+
+    Args:
+        tensor: Its header.
+        datatypes: Those accepted.
+        sample: Shape of one sample; -1 where any extent is.
+        samples: How many there may be.
+
+    Raises:
+        ProtocolError: If it does not fit.
+    """
+    if tensor.datatype not in datatypes:
+        expected = " or ".join(datatypes)
         raise refusal(
             "datatype", f"input {quote(tensor.name)} has datatype {quote(tensor.datatype)}; expected {expected}"
         )
-    if not tensor.shape or tensor.shape[1:] != model.input_shape or not 1 <= tensor.shape[0] <= limits.samples:
-        sample = ", ".join(map(str, model.input_shape))
+    shape = tensor.shape
+    if not shape or not 1 <= shape[0] <= samples or not (shape[1:] == sample or _is_like(shape[1:], sample)):
+        extents = "".join(f", {f'1 to {MOST_EXTENT}' if extent < 0 else extent}" for extent in sample)
         raise refusal(
             "shape",
-            f"input {quote(tensor.name)} has shape {quote(list(tensor.shape))};"
-            f" expected [n, {sample}] with n from 1 to {limits.samples}",
+            f"input {quote(tensor.name)} has shape {quote(list(shape))};"
+            f" expected [n{extents}] with n from 1 to {samples}",
         )
-    # A copy of our own: engines may ask for memory that can be written to.
-    batch = decode_tensor(tensor, message.tensors[0]).astype(np.float32)
-    return InferRequest(header.id, batch, header.parameters.timeout, header.parameters.priority)
+
+
+def _is_like(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    return len(shape) == len(expected) and all(
+        extent == wanted or (wanted < 0 < extent <= MOST_EXTENT) for extent, wanted in zip(shape, expected, strict=True)
+    )
 
 
 def decode_query(message: Message, model: ModelSignature, limits: Limits) -> QueryHeader:
@@ -117,7 +162,7 @@ def decode_query(message: Message, model: ModelSignature, limits: Limits) -> Que
         raise refusal("frames", f"{message.type.decode()} takes no tensors; {len(message.tensors)} follow its header")
     header = decode_json(_query_decoder, message.header, limits.nesting, "the header")
     if header.model_name:
-        _check_model(header.model_name, "", model)
+        check_model(header.model_name, "", model)
     if (header.parameters.cancel_id is None) == (message.type == CANCEL):
         raise refusal(
             "header", "parameters.cancel_id names the request to cancel; it belongs to CANCEL and to no other type"
@@ -165,7 +210,12 @@ def encode_query(kind: bytes, request_id: str, *, model_name: str = "", cancel_i
     return [MAGIC, kind, _encode(QueryHeader(request_id, model_name, QueryParameters(cancel_id)))]
 
 
-def _check_model(name: str, version: str, model: ModelSignature) -> None:
+def check_model(name: str, version: str, model: ModelSignature) -> None:
+    """Refuse a request for another model or version.
+
+    Raises:
+        ProtocolError: With the code NOT_FOUND.
+    """
     if name != model.name:
         raise refusal("model", f"model {quote(name)} is not served; expected {quote(model.name)}", code="NOT_FOUND")
     if version not in ("", model.version):

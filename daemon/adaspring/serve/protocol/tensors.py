@@ -61,6 +61,18 @@ class TensorHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+def datatype_of(dtype: np.dtype[Any]) -> str:
+    """The protocol's name for an element type.
+
+    Raises:
+        ProtocolError: If it has none.
+    """
+    datatype = _NAMES.get(dtype) or _NAMES.get(dtype.newbyteorder("<"))
+    if datatype is None:
+        raise refusal("datatype", f"an array of {dtype} cannot be sent; convert it to one of {_EXPECTED}")
+    return datatype
+
+
 def decode_tensor(header: TensorHeader, frame: bytes) -> npt.NDArray[Any]:
     """A tensor, as a read-only view of its frame.
 
@@ -102,10 +114,9 @@ def encode_tensor(name: str, array: npt.NDArray[Any]) -> tuple[TensorHeader, byt
     Raises:
         ProtocolError: If its type has no name in the protocol.
     """
-    if array.dtype not in _NAMES:
-        array = array.astype(array.dtype.newbyteorder("<"))
     datatype = _NAMES.get(array.dtype)
     if datatype is None:
-        raise refusal("datatype", f"an array of {array.dtype} cannot be sent; convert it to one of {_EXPECTED}")
+        datatype = datatype_of(array.dtype)
+        array = array.astype(DATATYPES[datatype])
     frame = array.tobytes()
     return TensorHeader(name, datatype, array.shape, TensorParameters(len(frame))), frame
