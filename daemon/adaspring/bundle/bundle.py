@@ -54,7 +54,8 @@ class Bundle:
         digest: SHA-256 of the manifest, which holds the hashes of all else.
         space: The search space, indexed.
         weights: Arrays by name: ``<layer>.weight``, ``.gamma``, ``.beta``, ``.bias``, and the
-            statistics ``<layer>.mean`` and ``<layer>.log_std`` (see `engine.assemble`).
+            statistics ``<layer>.mean`` and ``<layer>.log_std`` (see `engine.assemble`); with int8
+            also the ranges ``<tensor>.range`` (see `engine.quantize`).
         accuracy: Accuracy tables.
     """
 

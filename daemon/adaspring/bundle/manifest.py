@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from adaspring.features import Preprocessing
 from adaspring.space import SpaceSpec
 
 #: Format that this release writes and reads.
@@ -81,6 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accuracy: What it reached on the test split.
         licence: Licence of weights and data.
         files: SHA-256 of every other file, by name.
+        preprocessing: How raw samples of a sensor become the input; None where frames carry the
+            input itself and nothing else is known.
     """
 
     format: int
@@ -94,3 +97,4 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accuracy: Accuracy
     licence: str
     files: dict[str, str]
+    preprocessing: Preprocessing | None = None
