@@ -18,6 +18,8 @@ class Daemon:
 
     received = 0
     latency_p95_us: float | None = None
+    queue_depth = 0
+    deadline_us: float | None = None
 
 
 def state_at(hour: float) -> DayState:
@@ -30,7 +32,7 @@ def test_the_monitor_reads_back_what_was_written(tmp_path: Path, hour: float) ->
     """Through the real monitor a state comes back as it was, to the resolution of the files."""
     state = state_at(hour)
     LiveTree(tmp_path).write(state)
-    context = Monitor(tmp_path, Daemon()).tick()
+    context = Monitor(tmp_path, Daemon(), deadline_s=10.0).tick()
     assert pytest.approx(state.battery_percent, abs=1e-3) == context.battery_percent
     assert state.plugged is context.external_power
     assert pytest.approx(state.temperature_c, abs=1e-3) == context.temperature_c
@@ -48,7 +50,7 @@ def test_a_tree_follows_its_device(tmp_path: Path) -> None:
     """Written again, every reading is the new one, and load is that of the time between."""
     now_s = 0.0
     device, tree = SimulatedDevice(load_scenario()), LiveTree(tmp_path)
-    monitor = Monitor(tmp_path, Daemon(), clock=lambda: now_s, smoothing=Smoothing(1e-3, 1e-3, 1e-3))
+    monitor = Monitor(tmp_path, Daemon(), clock=lambda: now_s, smoothing=Smoothing(1e-3, 1e-3, 1e-3), deadline_s=10.0)
     tree.write(device.state())
     monitor.tick()
     for hour in (8.0, 8.4, 13.0, 13.75, 16.0, 17.75):
@@ -66,7 +68,7 @@ def test_a_full_battery_says_so(tmp_path: Path) -> None:
     state = msgspec.structs.replace(state_at(12.0), battery_percent=100.0, plugged=True)
     LiveTree(tmp_path).write(state)
     assert (tmp_path / "sys/class/power_supply/BAT0/status").read_text() == "Full\n"
-    assert Monitor(tmp_path, Daemon()).tick().external_power is True
+    assert Monitor(tmp_path, Daemon(), deadline_s=10.0).tick().external_power is True
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     writer = threading.Thread(target=rewrite)
     writer.start()
     try:
-        monitor = Monitor(tmp_path, Daemon(), smoothing=Smoothing(1e-9, 1e-9, 1e-9))
+        monitor = Monitor(tmp_path, Daemon(), smoothing=Smoothing(1e-9, 1e-9, 1e-9), deadline_s=10.0)
         for _ in range(300):
             monitor.tick()
             assert monitor.readings["temperature_c"].value in {9.5, 100.25}

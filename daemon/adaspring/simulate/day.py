@@ -17,7 +17,13 @@ class DayReplay:
     """Keeps a tree of files at the time of day that the wall clock stands for."""
 
     def __init__(
-        self, scenario: Scenario, tree: LiveTree, seconds: float, *, clock: Callable[[], float] = monotonic
+        self,
+        scenario: Scenario,
+        tree: LiveTree,
+        seconds: float,
+        *,
+        clock: Callable[[], float] = monotonic,
+        own_load: Callable[[], float] = float,
     ) -> None:
         """Write the begin of the day; time starts with the first `update`.
 
@@ -26,6 +32,7 @@ class DayReplay:
             tree: Where it is shown.
             seconds: Real time that the span of the scenario takes.
             clock: Monotonic, in seconds.
+            own_load: Cores that something real keeps busy, on top of the scenario's load; default: none.
 
         Raises:
             ConfigError: If ``seconds`` is not positive.
@@ -38,6 +45,7 @@ class DayReplay:
         self._tree = tree
         self._seconds = seconds
         self._clock = clock
+        self._own_load = own_load
         self._started_s: float | None = None
         tree.write(self._device.state())
 
@@ -50,7 +58,7 @@ class DayReplay:
         if self._started_s is None:
             self._started_s = self._clock()
         hour = self._span.from_h + self.progress * (self._span.to_h - self._span.from_h)
-        state = self._device.advance_to(hour * _HOUR_S)
+        state = self._device.advance_to(hour * _HOUR_S, own_load=self._own_load())
         self._tree.write(state)
         return state
 

@@ -43,6 +43,12 @@ class DayState(msgspec.Struct, frozen=True):
         memory_available_mib: What of it can be had.
         memory_pressure_percent: Share of the time in which some task waits for memory.
         cores: Cores of the device.
+        power_w: What the whole device draws.
+        undervoltage: Whether its supply is too low.
+        undervoltage_ever: The same since the begin of the day.
+        throttled_ever: Whether it was throttled since then.
+        over_current_events: How often the supply has dipped since then.
+        vanished: Patterns of the files that are not there now.
     """
 
     time_s: float
@@ -64,6 +70,12 @@ class DayState(msgspec.Struct, frozen=True):
     memory_available_mib: float
     memory_pressure_percent: float
     cores: int
+    power_w: float = 0.0
+    undervoltage: bool = False
+    undervoltage_ever: bool = False
+    throttled_ever: bool = False
+    over_current_events: int = 0
+    vanished: tuple[str, ...] = ()
 
 
 class SimulatedDevice:
@@ -75,9 +87,12 @@ class SimulatedDevice:
         phases = np.random.default_rng(scenario.seed).uniform(0, 2 * pi, size=len(_PERIODS_H)).tolist()
         self._waves = tuple(zip(_PERIODS_H, phases, strict=True))
         self._starts_h = [activity.from_h for activity in scenario.activity]
+        self._ambient = np.array(scenario.thermal.ambient)
         self._steps = 0
         self._battery_percent = scenario.battery.start_percent
         self._throttled = False
+        self._throttled_ever = False
+        self._own_load = 0.0
         self._temperature_c = self._balance_c(scenario.span.from_h)
 
     @property
@@ -85,15 +100,17 @@ class SimulatedDevice:
         """Time of day that has been computed, in seconds since midnight."""
         return self._scenario.span.from_h * _HOUR_S + self._steps * STEP_S
 
-    def advance_to(self, time_s: float) -> DayState:
+    def advance_to(self, time_s: float, *, own_load: float = 0.0) -> DayState:
         """Walk to a time of day; one that has passed already, or lies behind the span, changes nothing.
 
         Args:
             time_s: In seconds since midnight.
+            own_load: Cores that something real keeps busy meanwhile, on top of the scenario's load.
 
         Returns:
             The state at the last step of the model up to that time.
         """
+        self._own_load = own_load
         end_s = min(time_s, self._scenario.span.to_h * _HOUR_S)
         while self.time_s + STEP_S <= end_s:
             self._step()
@@ -105,6 +122,11 @@ class SimulatedDevice:
         battery, thermal = scenario.battery, scenario.thermal
         activity, load = self._activity(hour), self._load(hour)
         available_mib, pressure_percent = self._memory(hour)
+        undervoltage = _is_in(scenario.dips, hour)
+        slowed = self._throttled or undervoltage
+        current_ma = self._battery_rate(hour) / 100 * battery.capacity_mah
+        voltage_v = battery.empty_v + (battery.full_v - battery.empty_v) * self._battery_percent / 100
+        dips = sum(dip.from_h <= hour for dip in scenario.dips)
         return DayState(
             time_s=self.time_s,
             activity=activity.name,
@@ -112,19 +134,25 @@ class SimulatedDevice:
             load=load,
             cpu_percent=100 * load / scenario.cores,
             battery_percent=self._battery_percent,
-            plugged=self._is_plugged(hour),
-            current_ma=self._battery_rate(hour) / 100 * battery.capacity_mah,
-            voltage_v=battery.empty_v + (battery.full_v - battery.empty_v) * self._battery_percent / 100,
+            plugged=_is_in(battery.plugged, hour),
+            current_ma=current_ma,
+            voltage_v=voltage_v,
             capacity_mah=battery.capacity_mah,
             ambient_c=self._ambient_c(hour),
             temperature_c=self._temperature_c,
             throttled=self._throttled,
-            clock_mhz=thermal.throttled_mhz if self._throttled else thermal.clock_mhz,
+            clock_mhz=thermal.throttled_mhz if slowed else thermal.clock_mhz,
             full_clock_mhz=thermal.clock_mhz,
             memory_total_mib=scenario.memory.total_mib,
             memory_available_mib=available_mib,
             memory_pressure_percent=pressure_percent,
             cores=scenario.cores,
+            power_w=scenario.power.at(load) if scenario.power else max(-current_ma, 0.0) * voltage_v / 1e3,
+            undervoltage=undervoltage,
+            undervoltage_ever=dips > 0,
+            throttled_ever=self._throttled_ever,
+            over_current_events=dips,
+            vanished=tuple(gap.files for gap in scenario.vanish if gap.from_h <= hour < gap.to_h),
         )
 
     def _step(self) -> None:
@@ -137,6 +165,7 @@ class SimulatedDevice:
         self._temperature_c = balance_c + (self._temperature_c - balance_c) * exp(-STEP_S / thermal.time_constant_s)
         threshold_c = thermal.release_c if self._throttled else thermal.throttle_c
         self._throttled = self._temperature_c >= threshold_c
+        self._throttled_ever |= self._throttled
         self._steps += 1
 
     def _activity(self, hour: float) -> Activity:
@@ -144,25 +173,21 @@ class SimulatedDevice:
 
     def _load(self, hour: float) -> float:
         load = self._activity(hour).load * (1 + _FLUCTUATION * self._fluctuation(hour))
-        return min(load, float(self._scenario.cores))
+        return min(load + self._own_load, float(self._scenario.cores))
 
     def _fluctuation(self, hour: float) -> float:
         """Between -1 and 1; a function of time and seed alone."""
         return sum(sin(2 * pi * hour / period_h + phase) for period_h, phase in self._waves) / len(self._waves)
 
-    def _is_plugged(self, hour: float) -> bool:
-        return any(_within(period, hour) for period in self._scenario.battery.plugged)
-
     def _battery_rate(self, hour: float) -> float:
         """Percent per hour that the battery gains."""
         battery = self._scenario.battery
-        if self._is_plugged(hour):
+        if _is_in(battery.plugged, hour):
             return battery.charge_percent_per_h if self._battery_percent < 100 else 0.0  # noqa: PLR2004 - percent
         return -(battery.idle_percent_per_h + battery.load_percent_per_h * self._load(hour))
 
     def _ambient_c(self, hour: float) -> float:
-        hours, temperatures = zip(*self._scenario.thermal.ambient, strict=True)
-        return float(np.interp(hour, hours, temperatures))
+        return float(np.interp(hour, self._ambient[:, 0], self._ambient[:, 1]))
 
     def _balance_c(self, hour: float) -> float:
         """Temperature that the processor would reach if everything stayed as it is."""
@@ -186,8 +211,8 @@ class SimulatedDevice:
         return usual_mib + depth * (shortage.available_mib - usual_mib), depth * shortage.pressure_percent
 
 
-def _within(period: Period, hour: float) -> bool:
-    return period.from_h <= hour < period.to_h
+def _is_in(periods: tuple[Period, ...], hour: float) -> bool:
+    return any(period.from_h <= hour < period.to_h for period in periods)
 
 
 def _depth(shortage: MemoryShortage, hour: float, ramp_h: float) -> float:

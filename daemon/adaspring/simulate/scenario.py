@@ -112,6 +112,8 @@ class ThermalModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("no rise may be negative, and time_constant_s must be positive")
         if not self.release_c < self.throttle_c or not 0 < self.throttled_mhz < self.clock_mhz:
             raise ValueError("release_c must lie below throttle_c, and throttled_mhz below clock_mhz")
+        if any(celsius >= self.throttle_c for _, celsius in self.ambient):
+            raise ValueError("ambient must stay below throttle_c: air alone would throttle the processor")
         hours = [hour for hour, _ in self.ambient]
         if not hours or any(later <= earlier for earlier, later in pairwise(hours)):
             raise ValueError("ambient needs at least one point, and hours that grow")
@@ -171,6 +173,41 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load: float
 
 
+class PowerModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the whole device draws.
+
+    Attributes:
+        idle_w: Without load.
+        load_w: What each busy core adds.
+    """
+
+    idle_w: float
+    load_w: float
+
+    def __post_init__(self) -> None:
+        """Refuse a device that gives power away.
+
+        Raises:
+            ValueError: Says what must hold.
+        """
+        if min(self.idle_w, self.load_w) < 0:
+            raise ValueError("neither idle_w nor load_w may be negative")
+
+    def at(self, load: float) -> float:
+        """Power at a load in cores, in watts."""
+        return self.idle_w + self.load_w * load
+
+
+class Gap(Period, frozen=True, forbid_unknown_fields=True):
+    """A period in which sensors are gone.
+
+    Attributes:
+        files: Pattern of the paths that vanish, for example ``"/sys/class/power_supply/*"``.
+    """
+
+    files: str
+
+
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A day.
 
@@ -183,6 +220,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         thermal: Its processor.
         memory: Its memory.
         activity: What goes on; the first begins with the span.
+        power: What it draws; without one, what the battery gives.
+        dips: When its supply is too low.
+        vanish: When some of its sensors are gone.
     """
 
     title: str
@@ -193,6 +233,9 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thermal: ThermalModel
     memory: MemoryModel
     activity: tuple[Activity, ...]
+    power: PowerModel | None = None
+    dips: tuple[Period, ...] = ()
+    vanish: tuple[Gap, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a day with a hole in it.
@@ -205,6 +248,11 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("the first activity must begin with the span, and the hours must grow")
         if any(activity.events_hz < 0 or not 0 <= activity.load <= self.cores for activity in self.activity):
             raise ValueError("events_hz must not be negative, and load must lie in 0..cores")
+
+
+def scenarios() -> tuple[str, ...]:
+    """Names of the scenarios that ship with AdaSpring."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
 def load_scenario(name_or_path: str | Path = DEFAULT_SCENARIO) -> Scenario:
@@ -221,7 +269,7 @@ def load_scenario(name_or_path: str | Path = DEFAULT_SCENARIO) -> Scenario:
     text = os.fspath(name_or_path)
     if text.endswith(".toml") or os.sep in text:
         return _read(Path(text))
-    known = sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    known = scenarios()
     if text not in known:
         close = difflib.get_close_matches(text, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
