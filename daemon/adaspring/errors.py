@@ -8,10 +8,13 @@ thing::
     ├── SpaceError (ValueError)            a search space that cannot exist
     │   └── GenomeError                    a genome outside its space
     ├── TableError (ValueError)            lookup tables that must not be used
+    ├── FeatureError (ValueError)          raw samples, or a preprocessing of them, that cannot be
     ├── BundleError (ValueError)           a bundle that must not be loaded
     │   ├── BundleMissingError             a file of it is not there
     │   ├── BundleCorruptError             a file of it has another hash or content
-    │   └── BundleVersionError             a format this release does not read
+    │   ├── BundleVersionError             a format this release does not read
+    │   └── BundleSignatureError           not signed, or not by a key that is trusted
+    ├── StoreError (OSError)               installed bundles could not be read or written
     ├── ConfigError (ValueError)           configuration that must be mended by a person
     ├── ResourceMissingError (FileNotFoundError)  a file that should ship with the package is not there
     ├── BoardError (ValueError)            a device profile that cannot be used
@@ -22,6 +25,7 @@ thing::
     ├── ProfileError (RuntimeError)        latency could not be measured
     ├── ProtocolError (ValueError)         a message that breaks OIP/Z 1
     ├── ClientError (RuntimeError)         the client's side of a request
+    │   ├── KeysError (ValueError)         keys for TCP that cannot be made or used
     │   ├── ConnectError (ConnectionError) nobody answers at that address
     │   ├── TimedOutError (TimeoutError)   no answer in time
     │   └── ReplyError                     the daemon answered with an error code
@@ -33,6 +37,7 @@ thing::
     │       ├── UnsupportedError
     │       └── InternalError
     └── WorkbenchError (RuntimeError)      training or evaluation had to stop
+        ├── StageOverError                 the minutes of a training stage are over; its checkpoint goes on
         ├── RecipeError (ValueError)       a recipe that cannot be trained
         └── DataError (ValueError)         data that is missing or does not fit its recipe
 """
@@ -54,6 +59,10 @@ class TableError(AdaSpringError, ValueError):
     """Lookup tables that must not be used: wrong shape, version, sign or NaN."""
 
 
+class FeatureError(AdaSpringError, ValueError):
+    """Raw samples that do not fit their preprocessing, or a preprocessing that cannot be built."""
+
+
 class BundleError(AdaSpringError, ValueError):
     """A bundle that must not be loaded."""
 
@@ -68,6 +77,14 @@ class BundleCorruptError(BundleError):
 
 class BundleVersionError(BundleError):
     """The bundle has a format that this release does not read."""
+
+
+class BundleSignatureError(BundleError):
+    """The bundle is not signed, or not by a key that is trusted."""
+
+
+class StoreError(AdaSpringError, OSError):
+    """The store of installed bundles could not be read or written."""
 
 
 class ConfigError(AdaSpringError, ValueError):
@@ -123,6 +140,10 @@ class ProtocolError(AdaSpringError, ValueError):
 
 class ClientError(AdaSpringError, RuntimeError):
     """Something went wrong on the client's side of a request."""
+
+
+class KeysError(ClientError, ValueError):
+    """CURVE keys that cannot be made or used."""
 
 
 class ConnectError(ClientError, ConnectionError):
@@ -193,6 +214,10 @@ class InternalError(ReplyError):
 
 class WorkbenchError(AdaSpringError, RuntimeError):
     """Training or evaluation had to stop."""
+
+
+class StageOverError(WorkbenchError):
+    """The minutes of a training stage are over; its checkpoint goes on."""
 
 
 class RecipeError(WorkbenchError, ValueError):

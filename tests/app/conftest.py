@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import zmq
 
+from adaspring.app.announce import Announcer
 from adaspring.app.background import BackgroundProfiler
 from adaspring.app.control import ControlLoop
 from adaspring.app.counters import FrameCounters
-from adaspring.app.daemon import _signature
 from adaspring.app.evolution import Evolver
+from adaspring.app.learning import Learner
 from adaspring.app.notify import Notifier
+from adaspring.app.signature import signature
+from adaspring.app.upkeep import TableKeeper
 from adaspring.boards import DeviceProfile, load_profile
 from adaspring.bundle import Bundle
 from adaspring.client import Client, ControlClient, EventSubscriber
@@ -28,7 +31,7 @@ from adaspring.decide import Planner, Policy, Trigger
 from adaspring.engine import Engine, Prepared, SubnetCache
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import EngineError
-from adaspring.profile import Plan, estimate_tables, tables_path
+from adaspring.profile import Plan, estimate_tables, tables_path, with_atlas
 from adaspring.profile.profiler import sample
 from adaspring.resources import resource
 from adaspring.serve.control import ControlServer
@@ -110,11 +113,10 @@ def estimate(small_bundle: Bundle, engine: OnnxEngine, profile: DeviceProfile) -
 
 
 @pytest.fixture(scope="session")
-def as_measured(estimate: DeviceTables) -> DeviceTables:
-    """Tables that say they were measured."""
-    return msgspec.structs.replace(
-        estimate, facts=msgspec.structs.replace(estimate.facts, estimate=False, subnets=100, session_mib=0.1)
-    )
+def as_measured(small_bundle: Bundle, estimate: DeviceTables) -> DeviceTables:
+    """Tables that say they were measured, with their atlas."""
+    facts = msgspec.structs.replace(estimate.facts, estimate=False, subnets=100, session_mib=0.1)
+    return with_atlas(small_bundle, msgspec.structs.replace(estimate, facts=facts))
 
 
 #: A machine that others use too must not cut a search short: tests compare what it finds.
@@ -123,6 +125,7 @@ PATIENT_MS = 1000.0
 QUICK_POLICY = msgspec.convert(
     {
         "search_deadline_ms": PATIENT_MS,
+        "emergency_utilisation": 1e-3,
         "trigger": {"min_dwell_s": 0.01, "recovery_s": 0.05, "period_s": 3600.0, "event_rate_step_percent": 1e9},
     },
     Policy,
@@ -214,6 +217,7 @@ class RunningLoop:
 
     Attributes:
         evolver: Of the loop.
+        learner: Of the loop.
         told: What the service manager heard.
     """
 
@@ -224,6 +228,9 @@ class RunningLoop:
         cache: SubnetCache,
         make_planner: Callable[..., Planner],
         sysroot: Path,
+        *,
+        background: BackgroundProfiler | None = None,
+        replan: Callable[[], Planner] | None = None,
         **options: Any,
     ) -> None:
         """Wire everything as the daemon does; `options` are those of `ControlLoop` that the test wants otherwise."""
@@ -237,11 +244,13 @@ class RunningLoop:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._stack.callback(context.term)
         counters = FrameCounters()
-        monitor = Monitor(sysroot, counters)
-        self.evolver, first = Evolver.begin(
-            bundle.space, make_planner(), cache, monitor.tick(), seed=0, wall=lambda: "now"
-        )
-        self.plane = DataPlane(context, claims["infer"], self.evolver.active, _signature(bundle), idle_s=0.02)
+        monitor = Monitor(sysroot, counters, deadline_s=10.0)
+        planner = make_planner()
+        self.learner = Learner(folder / "learned.json", planner.tables)
+        planner.correction, planner.energy_correction = self.learner.latency, self.learner.energy
+        sensed = monitor.tick()
+        self.evolver, first = Evolver.begin(bundle.space, planner, cache, sensed, seed=0, wall=lambda: "now")
+        self.plane = DataPlane(context, claims["infer"], self.evolver.active, signature(bundle, None), idle_s=0.02)
         self._stack.callback(self.plane.close)
         counters.attach(self.plane, self.evolver.active)
         events = EventPublisher(context, claims["events"])
@@ -260,11 +269,9 @@ class RunningLoop:
                 "trigger": Trigger(QUICK_POLICY),
                 "evolver": self.evolver,
                 "data": self.plane,
-                "events": events,
                 "control": control,
-                "notifier": Notifier(self.told.append, 0.02),
-                "profiler": None,
-                "replan": make_planner,
+                "keeper": TableKeeper(self.evolver, counters, self.learner, background, replan or make_planner),
+                "announcer": Announcer(events, Notifier(self.told.append, 0.02), self.plane, sensed),
                 "first": first,
                 **options,
             }
@@ -335,3 +342,12 @@ def make_profiler(small_bundle_folder: Path, tmp_path: Path) -> Iterator[Callabl
             return made
 
         yield make
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

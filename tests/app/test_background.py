@@ -52,7 +52,7 @@ def test_failure_is_logged_once(make_profiler: Make, tmp_path: Path, caplog: pyt
     assert not profiler.finished()
     [record] = caplog.records
     assert logging.ERROR == record.levelno
-    assert "ended with 1; run 'adaspring profile'" in record.message
+    assert "'adaspring profile' in the background ended with 1" in record.message
 
 
 def test_stop_ends_the_run(make_profiler: Make) -> None:

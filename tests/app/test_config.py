@@ -222,3 +222,9 @@ def test_configured_folders_win_over_all(environment: pytest.MonkeyPatch) -> Non
     environment.setenv("RUNTIME_DIRECTORY", "/run/one")
     environment.setenv("STATE_DIRECTORY", "/var/lib/one")
     assert ("/tmp/run", "/tmp/state") == folders(parse_config(EVERY_KEY, "x"))  # noqa: S108 - only names
+
+
+def test_tcp_without_keys_is_refused() -> None:
+    """The message says what is missing and how to make it."""
+    with pytest.raises(ConfigError, match="adaspringctl keys"):
+        parse_config({"serve": {"tcp": "tcp://0.0.0.0:5560"}}, "x.toml")

@@ -3,14 +3,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 import numpy as np
 import pytest
 
+from adaspring.app.announce import STUCK_S
 from adaspring.app.background import BackgroundProfiler
-from adaspring.app.control import STUCK_S
 from adaspring.app.counters import LEAST_FRAMES, FrameCounters
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status
@@ -19,7 +20,7 @@ from adaspring.client import ControlClient, Event, EventSubscriber
 from adaspring.decide import Planner
 from adaspring.engine import SubnetCache
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.errors import InternalError, InvalidArgumentError
+from adaspring.errors import InternalError, InvalidArgumentError, UnavailableError
 from adaspring.tables import DeviceTables
 
 if TYPE_CHECKING:
@@ -51,6 +52,19 @@ def next_event(events: EventSubscriber, topic: str) -> Event:
         if event.topic == topic:
             return event
     raise AssertionError(f"no event {topic} came")
+
+
+def next_event_of_any(events: EventSubscriber) -> Event:
+    """The next event, whatever it is about."""
+    event = events.receive(10.0)
+    assert event is not None
+    return event
+
+
+def evolution_in(event: Event, kind: str) -> Evolution | None:
+    """The evolution of a kind that an event tells of; None where it tells of something else."""
+    evolution = msgspec.convert(event.data, Evolution) if event.topic == "evolution" else None
+    return evolution if evolution is not None and evolution.cause.kind == kind else None
 
 
 def next_evolution(events: EventSubscriber, kind: str) -> Evolution:
@@ -139,6 +153,36 @@ def test_a_change_of_context_evolves_and_is_told(run_loop: Run, board: Board) ->
         assert status_of(control).subnet == powered.subnet
 
 
+def test_an_emergency_is_answered_within_two_looks_and_sheds_load(run_loop: Run, board: Board) -> None:
+    """The least energy there is runs before a second look is told; frames beyond their share come again later."""
+    running = run_loop()
+    with running.events() as events, running.control() as control, running.client() as client:
+        client.infer(X)
+        board.show(battery_percent=90.0, throttled=True, clock_mhz=1000.0)
+        looks = 0
+        while (emergency := evolution_in(event := next_event_of_any(events), "emergency")) is None:
+            looks += event.topic == "context" and event.data["throttled"] is True
+        assert looks < 2
+        assert emergency.decision is not None
+        assert emergency.decision.feasible
+        assert emergency.decision.budgets.lambda_energy == 1.0
+
+        batch = np.repeat(X[None], 32, axis=0)
+
+        def is_shed() -> bool:
+            with suppress(UnavailableError):
+                client.infer(batch)
+            return status_of(control).requests.rejected["shed"] > 0
+
+        assert eventually(is_shed, within_s=60.0)
+        board.show(battery_percent=90.0)
+        next_evolution(events, "recovery")
+        shed = status_of(control).requests.rejected["shed"]
+        for _ in range(50):
+            client.infer(X)
+        assert shed == status_of(control).requests.rejected["shed"]
+
+
 def test_throttling_is_an_event_of_its_own(run_loop: Run, board: Board) -> None:
     """Told when it begins and when it ends, with who says so, and not in between."""
     with run_loop().events() as events:
@@ -209,11 +253,13 @@ def test_failed_evolution_keeps_serving(
 ) -> None:
     """An engine that fails costs an error in the journal and a refusal; subnet, pin and frames go on."""
     running = run_loop(SubnetCache(faulty_engine, 4))
-    with running.control() as control, running.client() as client:
+    with running.control() as control, running.client() as client, running.events() as events:
         before = status_of(control)
         faulty_engine.broken = True
         board.show(battery_percent=5.0)
-        assert eventually(lambda: any("evolution failed" in record.message for record in caplog.records))
+        failure = next_event(events, "failure")
+        assert (before.subnet, "there is no memory left") == (failure.data["subnet"], failure.data["error"])
+        assert any("evolution failed" in record.message for record in caplog.records)
         with pytest.raises(InternalError, match="no memory left"):
             control.call("evolve")
         assert before.subnet == client.infer(X).subnet == status_of(control).subnet
@@ -246,7 +292,7 @@ def test_watchdog_is_not_fed_while_the_data_thread_is_stuck(run_loop: Run) -> No
 def profiler_that_ends(make_profiler: Callable[..., BackgroundProfiler], command: str) -> BackgroundProfiler:
     """One that is over at once, well or not; `test_background` has it measure."""
     profiler = make_profiler()
-    profiler._command = [command]
+    profiler._commands = {"profile": [command], "atlas": [command]}
     return profiler
 
 
@@ -258,7 +304,7 @@ def test_measured_tables_are_adopted(
 ) -> None:
     """Once profiling in the background is done, decisions follow from what was measured, beginning with one."""
     profiler = profiler_that_ends(make_profiler, "true")
-    running = run_loop(profiler=profiler, replan=lambda: make_planner(tables=as_measured))
+    running = run_loop(background=profiler, replan=lambda: make_planner(tables=as_measured))
     with running.control() as control, running.events() as events:
         assert status_of(control).tables.estimate
         profiler.start()
@@ -275,7 +321,7 @@ def test_pinned_subnet_outlives_new_tables(
 ) -> None:
     """New tables are adopted, and what an operator holds is held."""
     profiler = profiler_that_ends(make_profiler, "true")
-    running = run_loop(profiler=profiler, replan=lambda: make_planner(tables=as_measured))
+    running = run_loop(background=profiler, replan=lambda: make_planner(tables=as_measured))
     with running.control() as control:
         pinned = control.call("pin", subnet=status_of(control).subnet)
         profiler.start()
@@ -294,7 +340,7 @@ def test_without_measured_tables_the_estimate_stays(
 ) -> None:
     """Profiling that leaves nothing to use is over, is logged once, and changes nothing."""
     profiler = profiler_that_ends(make_profiler, command)
-    with run_loop(profiler=profiler).control() as control:
+    with run_loop(background=profiler).control() as control:
         profiler.start()
         assert eventually(lambda: bool(caplog.records))
         time.sleep(0.1)

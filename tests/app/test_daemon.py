@@ -211,7 +211,9 @@ def test_evolutions_lose_no_frame(
     assert sorted(generations) == generations
     assert len(set(generations)) >= 3
     statistics = status_of(har).requests
-    assert (0, 0, 0) == (statistics.failed, statistics.expired, statistics.undelivered)
+    # Who asked whether the daemon was up yet may not have waited for the answer.
+    undelivered = statistics.undelivered - first.requests.undelivered
+    assert (0, 0, 0) == (statistics.failed, statistics.expired, undelivered)
     assert sum(statistics.rejected.values()) == 0
 
 
@@ -345,7 +347,7 @@ def test_without_tables_an_estimate_serves_until_they_are_measured(
         assert tables.is_file()
         log = daemon.log.read_text()
         assert "deciding from an estimate while profiling runs in the background" in log
-        assert "deciding from measured tables from now on" in log
+        assert "because measured tables replace the estimate" in log
         assert daemon.stop() == 0
 
 

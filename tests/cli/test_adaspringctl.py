@@ -17,12 +17,13 @@ import pytest
 
 import adaspring
 from adaspring.app.evolution import Evolution
-from adaspring.app.status import Status
+from adaspring.app.status import Status, TablesView
 from adaspring.bundle import Bundle
 from adaspring.cli.adaspringctl import main
 from adaspring.cli.process import DaemonProcess
 from adaspring.client import ControlClient
 from adaspring.errors import InvalidArgumentError
+from adaspring.simulate.trace import load_trace
 
 Ctl = Callable[..., str]
 
@@ -199,3 +200,30 @@ def test_control_c_ends_the_listening(daemon: DaemonProcess) -> None:
     assert (130, b"") == ended(process)
     assert process.stdout is not None
     process.stdout.close()
+
+
+def test_a_recording_can_be_replayed(ctl: Ctl, tmp_path: Path) -> None:
+    """Contexts are kept one a line, as `adaspring simulate` reads them; a file that is there is left alone."""
+    path = tmp_path / "day.jsonl"
+    assert "4 events" in ctl("record", str(path), "--count", "4")
+    trace = load_trace(path)
+    assert len(trace.time_s) >= 2
+    assert trace.findings == ()
+    before = path.read_bytes()
+    ctl("record", str(path), status=1)
+    assert before == path.read_bytes()
+
+
+def test_tables_are_told(ctl: Ctl) -> None:
+    """Where the tables come from and what was learned about them, for people and for machines."""
+    assert "atlas" in ctl("tables")
+    view = msgspec.json.decode(ctl("tables", "--json"), type=TablesView)
+    assert view.facts.estimate or view.atlas_members is None or view.atlas_members > 0
+
+
+def test_keys_says_which_file_goes_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pair of files; a second run with the same name fails and leaves them."""
+    assert 0 == main(["keys", "board", "--folder", str(tmp_path)])
+    assert {"board.key", "board.key_secret"} == {path.name for path in tmp_path.iterdir()}
+    assert "give it to the other side" in capsys.readouterr().out
+    assert 1 == main(["keys", "board", "--folder", str(tmp_path)])

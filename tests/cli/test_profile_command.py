@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from rich.console import Console
 
+from adaspring.app.learning import VERSION, LearnedFile, learned_path
+from adaspring.app.locate import corrected_tables
 from adaspring.bundle import Bundle
 from adaspring.cli.adaspring import main
 from adaspring.cli.profile_command import profile_if_missing
 from adaspring.profile import load_tables
+from adaspring.tables import EXPIRES_S, Evidence, SlotTable, drift_percent
 
 pytestmark = pytest.mark.usefixtures("own_measuring_lock")
 
@@ -93,3 +99,38 @@ def test_too_little_is_told(small_bundle_folder: Path, tmp_path: Path, capsys: p
     """Tables are not fitted to a handful of subnets."""
     assert profile(small_bundle_folder, tmp_path, "--subnets", "10") == 1
     assert "10 subnets were timed, and tables need at least" in capsys.readouterr().err
+
+
+def test_the_atlas_is_rebuilt_from_corrected_tables(
+    small_bundle: Bundle, small_bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without evidence the tables stay as measured; with it, corrected tables with their atlas lie beside them."""
+    options = ["--bundle", str(small_bundle_folder), "--state", str(tmp_path), "--device", "generic-x86_64"]
+    assert main(["atlas", *options]) == 1
+    assert "measure them" in capsys.readouterr().err
+    assert profile(small_bundle_folder, tmp_path, "--subnets", "80") == 0
+    target, space = Path(last_line(capsys)["tables"]), small_bundle.space
+    assert main(["atlas", *options]) == 0
+    assert last_line(capsys)["corrected"] == ""
+
+    tables = load_tables(target, space)
+    truth = SlotTable(tables.latency_us.values.copy(), tables.latency_us.head)
+    truth.values[:, 0] *= 2.0
+    served = space.random(np.random.default_rng(0), 60)
+    evidence = tuple(
+        Evidence(tuple(genome.tolist()), "cool", us, 1.0)
+        for genome, us in zip(served, truth.evaluate(space, served).tolist(), strict=True)
+    )
+    learned = LearnedFile(VERSION, tables.facts.created, (), (), evidence)
+    learned_path(target).write_bytes(msgspec.json.encode(learned))
+    assert main(["atlas", *options, "--background"]) == 0
+    told = last_line(capsys)
+    corrected = corrected_tables(tables, small_bundle, tmp_path, wall=time.time)
+    assert told["corrected"] == corrected.facts.corrected != ""
+    assert corrected.atlas is not None
+    assert told["atlas_members"] == len(corrected.atlas)
+    assert drift_percent(space, truth, corrected.latency_us, served) < drift_percent(
+        space, truth, tables.latency_us, served
+    )
+    week_later = time.time() + EXPIRES_S + 60
+    assert corrected_tables(tables, small_bundle, tmp_path, wall=lambda: week_later) is tables

@@ -7,13 +7,22 @@ import pytest
 from rich.console import RenderableType
 
 from adaspring.app.evolution import Evolution
-from adaspring.app.status import Measured, SlotView, Status
+from adaspring.app.status import Measured, SlotView, Status, TablesView
 from adaspring.cli.explain import explanation
-from adaspring.cli.render import bar, context_table, evolution_line, microseconds, slots_table, status_view
+from adaspring.cli.render import (
+    bar,
+    context_table,
+    evolution_line,
+    microseconds,
+    slots_table,
+    status_view,
+    tables_view,
+)
 from adaspring.client import ControlClient
 from adaspring.context.model import Context
 from adaspring.decide import Cause
 from adaspring.decide.decision import Relaxed
+from adaspring.tables import Learned
 
 Show = Callable[[RenderableType], str]
 
@@ -103,3 +112,24 @@ def test_explanation_tells_budgets_that_gave_way(shown: Show, status: Status) ->
     relaxed = msgspec.structs.replace(decision, relaxed=(Relaxed("energy", "energy relaxed from 1 mJ to 2 mJ"),))
     text = shown(explanation(msgspec.structs.replace(status.last_evolution, decision=relaxed)))
     assert "energy relaxed from 1 mJ to 2 mJ" in text
+
+
+def test_tables_show_their_corrections(shown: Show, status: Status) -> None:
+    """Where tables come from, what was learned under which condition, and when it expires."""
+    view = TablesView(
+        facts=status.tables,
+        atlas_members=None,
+        rebuilding=True,
+        condition="engine mains cool",
+        latency=(Learned("engine mains cool", 1.5, 1200, 1000.0),),
+        energy=(),
+        evidence=3,
+        saved_at=1000.0,
+        expires_s=7200.0,
+    )
+    lines = [" ".join(line.split()) for line in shown(tables_view(view, 4600.0)).splitlines()]
+    assert "latency engine mains cool (now) 1.500 1,200 1 h" in lines
+    assert "atlas no atlas yet, work on it runs in the background" in lines
+    assert "single entries as measured; frames of 3 subnets count as evidence" in lines
+    fresh = msgspec.structs.replace(view, latency=(), atlas_members=256, rebuilding=False)
+    assert "the tables are trusted as they are" in shown(tables_view(fresh, 4600.0))

@@ -1,4 +1,4 @@
-"""Profiling in the background: another process, at the lowest priority."""
+"""Profiling and rebuilding in the background: another process, at the lowest priority."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 _log = logging.getLogger(__name__)
+
+#: What to run: measure tables, or correct them by what was served and build their atlas anew.
+Job: TypeAlias = Literal["profile", "atlas"]
 
 #: How long a run that was told to end may take, in seconds: a daemon that stops has two.
 STOP_S = 0.5
 
 
 class BackgroundProfiler:
-    """Runs ``adaspring profile`` beside the daemon and tells when it is done.
+    """Runs ``adaspring profile`` or ``adaspring atlas`` beside the daemon and tells when it is done.
 
     A process of its own keeps the interpreter's lock free for frames, and what it
     leaves behind is a file: a daemon that dies meanwhile loses nothing.
@@ -30,11 +34,7 @@ class BackgroundProfiler:
             engine: Engine, as configured.
             threads: Threads of one frame.
         """
-        self._command = [
-            sys.executable,
-            "-m",
-            "adaspring.cli.adaspring",
-            "profile",
+        options = [
             "--bundle",
             str(bundle),
             "--state",
@@ -47,6 +47,10 @@ class BackgroundProfiler:
             str(threads),
             "--background",
         ]
+        self._commands: dict[Job, list[str]] = {
+            job: [sys.executable, "-m", "adaspring.cli.adaspring", job, *options] for job in get_args(Job)
+        }
+        self._job: Job = "profile"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,10 +58,11 @@ class BackgroundProfiler:
         """Whether it was started and its end was not seen yet."""
         return self._process is not None
 
-    def start(self) -> None:
+    def start(self, job: Job = "profile") -> None:
         """Begin; what it prints goes nowhere, its exit code tells."""
+        self._job = job
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            self._commands[job], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def finished(self) -> bool:
@@ -67,7 +72,7 @@ class BackgroundProfiler:
         code = self._process.returncode
         self._process = None
         if code:
-            _log.error("background profiling ended with %d; run 'adaspring profile' to see why", code)
+            _log.error("'adaspring %s' in the background ended with %d; run it to see why", self._job, code)
         return code == 0
 
     def stop(self) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from adaspring.app.evolution import Evolution
-from adaspring.app.status import Status
-from adaspring.errors import AdaSpringError, EngineError, GenomeError
+from adaspring.app.status import Status, TablesView
+from adaspring.errors import AdaSpringError, ConfigError, EngineError, GenomeError
 from adaspring.serve.control import ControlRequest, ControlServer
+from adaspring.serve.protocol import Event
 
-COMMANDS = ("status", "explain", "evolve", "pin", "unpin")
+COMMANDS = ("status", "explain", "tables", "snapshot", "decisions", "evolve", "pin", "unpin", "reload")
 
 
 class Operations(Protocol):
@@ -20,6 +21,18 @@ class Operations(Protocol):
 
     def explain(self) -> Evolution:
         """The newest evolution: why the active subnet is the active one."""
+
+    def tables(self) -> TablesView:
+        """What is decided from, and how it was corrected."""
+
+    def snapshot(self) -> list[Event]:
+        """The newest event of every topic."""
+
+    def decisions(self) -> list[Evolution]:
+        """Recent evolutions, oldest first."""
+
+    def reload(self) -> None:
+        """Take what is configured and installed now."""
 
     def evolve(self) -> Evolution:
         """Decide and swap now; a pin ends."""
@@ -34,7 +47,7 @@ def answer(server: ControlServer, request: ControlRequest, operations: Operation
         result = _carry_out(request, operations)
     except _UnknownCommandError as error:
         server.refuse(request, "NOT_FOUND", str(error))
-    except (GenomeError, _ArgumentError) as error:
+    except (GenomeError, ConfigError, _ArgumentError) as error:
         server.refuse(request, "INVALID_ARG", str(error))
     except EngineError as error:
         server.refuse(request, "INTERNAL", str(error))
@@ -51,6 +64,10 @@ def _carry_out(request: ControlRequest, operations: Operations) -> Any:
     commands = {
         "status": operations.status,
         "explain": operations.explain,
+        "tables": operations.tables,
+        "snapshot": operations.snapshot,
+        "decisions": operations.decisions,
+        "reload": operations.reload,
         "evolve": operations.evolve,
         # Letting the search decide again is what ends a pin.
         "unpin": operations.evolve,

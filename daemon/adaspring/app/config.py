@@ -11,7 +11,9 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from adaspring.decide import Policy
+from adaspring.app.metrics import MetricsConfig
+from adaspring.app.trial import TrialConfig
+from adaspring.decide import Policy, with_preset
 from adaspring.engine import EngineChoice
 from adaspring.errors import ConfigError
 
@@ -23,6 +25,8 @@ else:
 
 #: Longest time between two looks at the sensors, in seconds: a context of more than a minute ago is none.
 MOST_INTERVAL_S = 60.0
+#: Longest wait awake for a frame, in microseconds: to be woken takes less than a tenth of it.
+MOST_SPIN_US = 1000.0
 
 
 class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +49,23 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         queue_size: Requests that wait at most; one more is answered UNAVAILABLE.
         socket_mode: File mode of the inference and event sockets, in octal.
+        tcp: Also serve clients on other machines here, for example ``"tcp://0.0.0.0:5560"``;
+            needs the two keys below. Default: no TCP.
+        http: Also serve the Open Inference Protocol v2 over HTTP on this loopback address, for
+            example ``"127.0.0.1:8000"``. Default: no HTTP.
+        curve_secret: The daemon's ``.key_secret`` file, made by ``adaspringctl keys``.
+        curve_clients: Folder of the ``.key`` files of those who may connect over TCP.
+        spin_us: How long to look for the next frame before sleeping, while frames come as fast and the device
+            runs on external power and unthrottled, in microseconds; 0 sleeps at once. It buys latency with a core.
     """
 
     queue_size: int = 64
     socket_mode: str = "660"
+    tcp: str = ""
+    http: str = ""
+    curve_secret: str = ""
+    curve_clients: str = ""
+    spin_us: float = 0.0
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,17 +107,35 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     background_profiling: bool = True
 
 
+class BundlesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which bundles may be installed, and how they prove themselves.
+
+    Attributes:
+        keys: Public keys (Ed25519, PEM) that may have signed a bundle.
+        allow_unsigned: Whether a bundle without a signature may be installed. A wrong signature never may.
+        keep: Installed versions kept besides the current and the previous one.
+        trial: When a newly installed bundle is committed or rolled back.
+    """
+
+    keys: tuple[str, ...] = ()
+    allow_unsigned: bool = False
+    keep: int = 3
+    trial: TrialConfig = TrialConfig()
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured.
 
     Attributes:
-        bundle: Folder of the bundle, or the name of one that ships with AdaSpring.
+        bundle: Folder of the bundle, or the name of one: as installed, else as it ships with AdaSpring.
         seed: Seed of the search, not negative.
         paths: Where files lie.
         serve: The inference socket.
         engine: What runs the subnets.
         monitor: The context monitor.
         device: The board.
+        bundles: Which bundles may be installed.
+        metrics: Where metrics go.
         policy: From context to budgets to triggers (``docs/policy.md``).
     """
 
@@ -111,6 +146,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineConfig = EngineConfig()
     monitor: MonitorConfig = MonitorConfig()
     device: DeviceConfig = DeviceConfig()
+    bundles: BundlesConfig = BundlesConfig()
+    metrics: MetricsConfig = MetricsConfig()
     policy: Policy = Policy()
 
 
@@ -140,8 +177,10 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     """
     _refuse(where, _unknown_keys(data, Config) + _infinite_keys(data))
     try:
+        if isinstance(data.get("policy"), dict):
+            data = {**data, "policy": with_preset(data["policy"])}
         config = msgspec.convert(data, Config)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from error
     _refuse(where, _violations(config))
     return config
@@ -186,6 +225,18 @@ def _violations(config: Config) -> list[str]:
             0 < config.monitor.interval_s <= MOST_INTERVAL_S
         ),
         "serve.queue_size must be at least 1": config.serve.queue_size >= 1,
+        "serve.tcp needs serve.curve_secret and serve.curve_clients (make them with 'adaspringctl keys'):"
+        " without CURVE anybody on the network could use the daemon": (
+            not config.serve.tcp or bool(config.serve.curve_secret and config.serve.curve_clients)
+        ),
+        "bundles.keep must not be negative": config.bundles.keep >= 0,
+        "bundles.trial.duration_s must not be negative": config.bundles.trial.duration_s >= 0,
+        "bundles.trial.starts must be at least 1": config.bundles.trial.starts >= 1,
+        "bundles.trial.failed_percent must lie between 0 and 100": 0 <= config.bundles.trial.failed_percent <= 100,  # noqa: PLR2004 - percent
+        "bundles.trial.latency_ratio must be at least 1": config.bundles.trial.latency_ratio >= 1,
+        "metrics.interval_s must be at least 1": config.metrics.interval_s >= 1,
+        "metrics.http_port must lie between 0 and 65535": 0 <= config.metrics.http_port <= 65535,  # noqa: PLR2004 - ports
+        f"serve.spin_us must lie between 0 and {MOST_SPIN_US:g}": 0 <= config.serve.spin_us <= MOST_SPIN_US,
         "engine.threads must be at least 1": config.engine.threads >= 1,
         "engine.cache_subnets must not be negative": config.engine.cache_subnets >= 0,
         "serve.socket_mode must be an octal file mode such as 660": _is_mode(config.serve.socket_mode),

@@ -1,39 +1,43 @@
-"""The control thread: sense, decide, evolve, answer operators, feed the watchdog."""
+"""The control thread: sense, decide, evolve, answer operators; keeping tables and announcing are parts of their own."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from math import inf
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter
 
-import numpy as np
-
 import adaspring
-from adaspring.app.background import BackgroundProfiler
+from adaspring.app.announce import Announcer
 from adaspring.app.commands import answer
-from adaspring.app.counters import LEAST_FRAMES, FrameCounters
+from adaspring.app.counters import FrameCounters
+from adaspring.app.decisions import DecisionLog
 from adaspring.app.evolution import Evolution, Evolver
-from adaspring.app.notify import Notifier
-from adaspring.app.status import Measured, SlotView, Status
+from adaspring.app.messages import Message, told
+from adaspring.app.observe import Observer
+from adaspring.app.status import Status, TablesView, measured, slot_views
+from adaspring.app.upkeep import TableKeeper
 from adaspring.bundle import Bundle
 from adaspring.context import Monitor
-from adaspring.decide import Cause, Planner, Trigger
-from adaspring.errors import EngineError
-from adaspring.profile import PERCENTILE
+from adaspring.decide import Cause, Trigger
+from adaspring.errors import AdaSpringError, ConfigError, EngineError
 from adaspring.serve.control import ControlServer
-from adaspring.serve.events import EventPublisher
+from adaspring.serve.protocol import Event
 from adaspring.serve.server import DataPlane
-from adaspring.space import Genome
 
 _log = logging.getLogger(__name__)
 
-#: A data thread that has not turned for this long is stuck (an idle one turns twice a second).
-STUCK_S = 5.0
+#: Evolutions kept for operators.
+RECENT_EVOLUTIONS = 256
 
 
 class ControlLoop:
-    """Runs in the main thread until stopped; also what operators' commands act on."""
+    """Runs in the main thread until stopped; also what operators' commands act on.
+
+    Attributes:
+        again: Whether it ended in order to begin again with what is configured and installed now.
+    """
 
     def __init__(
         self,
@@ -47,12 +51,15 @@ class ControlLoop:
         trigger: Trigger,
         evolver: Evolver,
         data: DataPlane,
-        events: EventPublisher,
         control: ControlServer,
-        notifier: Notifier,
-        profiler: BackgroundProfiler | None,
-        replan: Callable[[], Planner],
+        keeper: TableKeeper,
+        announcer: Announcer,
         first: Evolution,
+        decisions: DecisionLog | None = None,
+        check: Callable[[], None] = lambda: None,
+        observers: Sequence[Observer] = (),
+        boot_id: str = "",
+        spin_us: float = 0.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Wire the loop.
@@ -67,79 +74,97 @@ class ControlLoop:
             trigger: When to evolve.
             evolver: How to evolve.
             data: The data plane.
-            events: Where evolutions and contexts are published.
             control: Where operators ask.
-            notifier: Tells the service manager.
-            profiler: Runs where tables are an estimate; None otherwise.
-            replan: Makes a planner from the tables on disk, once `profiler` is done.
+            keeper: Keeps the tables true that `evolver` decides from.
+            announcer: Tells what happens to whoever listens.
             first: The evolution that chose the first subnet; it carries a decision.
+            decisions: Where decisions are kept; None keeps none.
+            check: Sees, before a reload, that the daemon could start with what is configured and installed now.
+            observers: Look at the daemon after every look at the sensors.
+            boot_id: Of the kernel.
+            spin_us: How long the data plane may wait awake where power allows, in microseconds.
             clock: Monotonic, in seconds.
         """
         self._bundle = bundle
         self._device = device
         self._engine = engine
         self._interval_s = interval_s
+        self._spin_us = spin_us
         self._monitor = monitor
         self._counters = counters
         self._trigger = trigger
         self._evolver = evolver
         self._data = data
-        self._events = events
         self._control = control
-        self._notifier = notifier
-        self._profiler = profiler
-        self._replan = replan
+        self._keeper = keeper
+        self._announcer = announcer
+        self._decisions = decisions
+        self._check = check
+        self._observers = observers
+        self._boot_id = boot_id
         self._clock = clock
+        self.again = False
+        self._reload_asked = False
         self._started_s = clock()
         self._stopping = False
         self._pinned = False
         self._count = 0
-        self._last = first
-        self._rejected: dict[str, int] = {}
+        self._recent: deque[Evolution] = deque(maxlen=RECENT_EVOLUTIONS)
         self._decided(first)
-        self._throttled = self._context.throttled
+        self._shedding = False
+        self._shed()
 
     def stop(self) -> None:
         """End the loop at its next turn; safe to call from a signal handler."""
         self._stopping = True
         self._control.wake()
 
+    def ask_reload(self) -> None:
+        """Reload at the next turn; safe to call from a signal handler."""
+        self._reload_asked = True
+        self._control.wake()
+
     def run(self) -> None:
         """Turn until stopped."""
         next_tick_s = self._clock() + self._interval_s
-        # Twice as often as the manager must hear of us, however seldom the sensors are looked at.
-        ping_s = inf if self._notifier.watchdog_s is None else self._notifier.watchdog_s / 2
-        next_ping_s = self._clock() + ping_s
+        next_ping_s = self._clock() + self._announcer.ping_s
         while not self._stopping:
             request = self._control.wait(max(0.0, min(next_tick_s, next_ping_s) - self._clock()))
             if request is not None:
                 answer(self._control, request, self)
+            if self._reload_asked:
+                self._reload_asked = False
+                with suppress(ConfigError):
+                    self.reload()
             now_s = self._clock()
             if now_s >= next_tick_s:
                 self._tick(now_s)
                 # Ticks that were missed (a suspended board) are not made up for.
                 next_tick_s = max(next_tick_s + self._interval_s, now_s)
             if now_s >= next_ping_s:
-                self._ping(now_s)
-                next_ping_s = now_s + ping_s
-
-    def _ping(self, now_s: float) -> None:
-        # Only while the data thread turns: a watchdog that is fed from here alone guards nothing.
-        if now_s - self._data.statistics().last_progress_s < STUCK_S:
-            self._notifier.watchdog()
+                self._announcer.ping(now_s)
+                next_ping_s = now_s + self._announcer.ping_s
 
     def _tick(self, now_s: float) -> None:
         self._context = self._monitor.tick()
         seen_s = perf_counter()
-        self._learn_latency()
+        self._keeper.learn(self._context)
+        spared = self._context.throttled is True or self._context.external_power is False
+        self._data.spin(0.0 if spared else self._spin_us)
         cause = None if self._pinned else self._trigger.check(self._context, now_s)
         if cause is not None:
             self._try_evolve(cause, seen_s)
-        self._events.publish("context", self._context)
-        self._tell_throttling()
-        self._tell_rejections()
-        if self._profiler is not None and self._profiler.finished():
-            self._adopt_tables()
+        self._shed()
+        self._announcer.sensed(self._context, self._monitor.readings["throttled"])
+        self._tend_tables()
+        for observer in self._observers:
+            observer.observe(self)
+
+    def _shed(self) -> None:
+        emergency = self._trigger.emergency
+        if emergency is not self._shedding:
+            self._shedding = emergency
+            self._data.shed(self._evolver.planner.policy.emergency_utilisation if emergency else None)
 
     def _try_evolve(self, cause: Cause, seen_s: float) -> None:
         try:
@@ -147,70 +172,28 @@ class ControlLoop:
         except EngineError as error:
             # The subnet that runs goes on, and the trigger asks again as after any decision.
             self._trigger.decided(self._context, self._budgets, self._clock())
-            _log.error("evolution failed, %s goes on: %s", self._evolver.active.current.subnet.name, error)
+            subnet = self._evolver.active.current.subnet.name
+            self._announcer.failed(subnet, cause, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
         decision = evolution.decision
         if decision is not None:
             self._context, self._budgets = decision.context, decision.budgets
             self._trigger.decided(decision.context, decision.budgets, self._clock())
-        return self._record(evolution)
-
-    def _record(self, evolution: Evolution) -> Evolution:
-        self._last = evolution
+            if self._decisions is not None:
+                self._decisions.keep(decision, self._evolver.planner)
+        self._recent.append(evolution)
         self._count += 1
-        self._events.publish("evolution", evolution)
-        predicted = self._evolver.planner.predict(self._evolver.active.current.subnet.genome)
-        self._notifier.status(
-            f"{evolution.subnet}: expecting {predicted.accuracy_percent:.1f} % accuracy, "
-            f"{predicted.latency_p95_us:.0f} us at the 95th percentile"
-        )
-        self._data.extra = {
-            "expected_accuracy_percent": predicted.accuracy_percent,
-            "expected_latency_p95_us": predicted.latency_p95_us,
-            "expected_energy_mj": predicted.energy_mj,
-        }
-        if evolution.swapped:
-            _log.info(
-                "generation %d: %s in %.1f ms, because %s",
-                evolution.generation,
-                evolution.subnet,
-                evolution.total_us / 1e3,
-                evolution.cause.sentence,
-            )
+        self._announcer.evolved(evolution, self._evolver.planner, self._evolver.active.current.subnet.genome)
         return evolution
 
-    def _learn_latency(self) -> None:
-        recent_us = self._counters.recent_us()
-        if len(recent_us) >= LEAST_FRAMES:
-            genome = self._evolver.active.current.subnet.genome
-            self._evolver.planner.observe(genome, float(np.percentile(recent_us, PERCENTILE)))
-
-    def _tell_throttling(self) -> None:
-        reading = self._monitor.readings["throttled"]
-        throttled = self._context.throttled
-        if throttled is not self._throttled:
-            self._throttled = throttled
-            told = {"throttled": throttled, "source": reading.source, "reason": reading.reason}
-            self._events.publish("throttle", told)
-
-    def _tell_rejections(self) -> None:
-        rejected = self._data.statistics().rejected
-        new = {reason: count for reason, count in rejected.items() if count > self._rejected.get(reason, 0)}
-        if new:
-            self._events.publish("reject", new)
-        self._rejected = rejected
-
-    def _adopt_tables(self) -> None:
-        self._profiler = None
-        planner = self._replan()
-        if planner.tables.facts.estimate:
-            _log.error("background profiling left no tables that can be used: the estimate stays")
+    def _tend_tables(self) -> None:
+        cause = self._keeper.tend()
+        if cause is None:
             return
-        self._evolver.planner = planner
-        _log.info("background profiling is done: deciding from measured tables from now on")
+        self._data.batch_by(dict(self._evolver.planner.tables.facts.batch_curve))
         if not self._pinned:
-            self._try_evolve(Cause("tables", "measured tables replace the estimate"), perf_counter())
+            self._try_evolve(cause, perf_counter())
 
     # What operators ask for; see `app.commands`.
 
@@ -218,38 +201,30 @@ class ControlLoop:
         """The daemon at this moment."""
         planner, generation = self._evolver.planner, self._evolver.active.current
         genome = generation.subnet.genome
-        recent_us = self._counters.recent_us()
-        percentiles = np.percentile(recent_us, [PERCENTILE, 50, 95]).tolist() if len(recent_us) else [None] * 3
         return Status(
             version=adaspring.__version__,
             model=self._bundle.manifest.name,
             bundle_version=self._bundle.manifest.version,
             device=self._device,
             engine=self._engine,
+            boot_id=self._boot_id,
             uptime_s=self._clock() - self._started_s,
             subnet=generation.subnet.name,
-            slots=self._slots(genome),
+            slots=slot_views(self._bundle.space, genome),
             generation=generation.number,
             pinned=self._pinned,
-            profiling=self._profiler is not None and self._profiler.running,
+            profiling=planner.tables.facts.estimate and self._keeper.rebuilding,
             predicted=planner.predict(genome),
-            full_energy_mj=planner.reference.energy_mj,
+            full_energy_mj=planner.reference.energy_mj * planner.energy_factor,
             budgets=self._budgets,
-            measured=Measured(len(recent_us), *percentiles),
-            latency_correction=planner.latency_correction,
+            measured=measured(self._counters.recent_us()),
+            latency_correction=planner.latency_correction_of(genome),
             context=self._context,
             readings=self._monitor.readings,
             tables=planner.tables.facts,
             requests=self._data.statistics(),
             evolutions=self._count,
-            last_evolution=self._last,
-        )
-
-    def _slots(self, genome: Genome) -> tuple[SlotView, ...]:
-        space = self._bundle.space
-        return tuple(
-            SlotView(choice.operator, choice.width, slot.width)
-            for choice, slot in zip(space.chosen(genome), space.spec.slots, strict=True)
+            last_evolution=self._recent[-1],
         )
 
     def evolve(self) -> Evolution:
@@ -278,6 +253,37 @@ class ControlLoop:
         self._pinned = True
         return self._decided(evolution)
 
+    def tables(self) -> TablesView:
+        """What is decided from, and how it was corrected."""
+        return self._keeper.view()
+
     def explain(self) -> Evolution:
         """The newest evolution: why the active subnet is the active one."""
-        return self._last
+        return self._recent[-1]
+
+    def decisions(self) -> list[Evolution]:
+        """Recent evolutions, oldest first."""
+        return list(self._recent)
+
+    def snapshot(self) -> list[Event]:
+        """The newest event of every topic that had one."""
+        return self._announcer.newest()
+
+    def reload(self) -> None:
+        """Take what is configured and installed now, in the same process, once what waits is answered.
+
+        Raises:
+            ConfigError: If the daemon could not start with it; it goes on as it was.
+        """
+        try:
+            self._check()
+        except AdaSpringError as error:
+            _log.error("reload refused, going on as before: %s", error, extra=told(Message.RELOAD_REFUSED))
+            raise ConfigError(str(error)) from error
+        self.start_over("a reload was asked for")
+
+    def start_over(self, why: str) -> None:
+        """See `Observed.start_over`."""
+        _log.info("beginning again, because %s", why, extra=told(Message.RELOADED, cause=why))
+        self.again = True
+        self.stop()

@@ -21,6 +21,7 @@ class FrameCounters:
     def __init__(self) -> None:
         """Count nothing yet."""
         self._serving: tuple[DataPlane, Active] | None = None
+        self._answered = 0
 
     def attach(self, data: DataPlane, active: Active) -> None:
         """Count the frames of a data plane and time those of its active subnet."""
@@ -37,9 +38,28 @@ class FrameCounters:
         recent_us = self.recent_us()
         return float(np.percentile(recent_us, 95)) if len(recent_us) >= LEAST_FRAMES else None
 
+    @property
+    def queue_depth(self) -> int:
+        """Requests that wait."""
+        return self._serving[0].statistics().queue_depth if self._serving else 0
+
+    @property
+    def deadline_us(self) -> float | None:
+        """What 95 of 100 recent requests with a deadline were given at least, in microseconds; None while few."""
+        timeouts_us = self._serving[0].recent_timeouts_us() if self._serving else np.empty(0)
+        return float(np.percentile(timeouts_us, 5)) if len(timeouts_us) >= LEAST_FRAMES else None
+
     def recent_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Compute of recent frames of the active subnet, in microseconds."""
         if self._serving is None:
             return np.empty(0)
         data, active = self._serving
         return data.recent_compute_us(active.current.number)
+
+    def new_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Compute of the frames that the active subnet answered since the last call, oldest first."""
+        if self._serving is None:
+            return np.empty(0)
+        data, active = self._serving
+        since, self._answered = self._answered, data.statistics().answered
+        return data.compute_us_since(since, active.current.number)

@@ -11,41 +11,57 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from time import monotonic, time
 from types import FrameType
 
 import zmq
 
+from adaspring.app.announce import Announcer
 from adaspring.app.background import BackgroundProfiler
 from adaspring.app.config import Config, runtime_folder, state_folder
 from adaspring.app.control import ControlLoop
 from adaspring.app.counters import FrameCounters
+from adaspring.app.decisions import DecisionLog
 from adaspring.app.evolution import Evolver
-from adaspring.app.locate import bundle_folder, find_board, find_tables
+from adaspring.app.installed import check_startable, open_bundle, planner_of
+from adaspring.app.last import LastDecisionKeeper, read_last
+from adaspring.app.learning import Learner, learned_path
+from adaspring.app.locate import corrected_tables, find_board, find_tables
+from adaspring.app.messages import Message, told
+from adaspring.app.metrics import MetricsExporter
+from adaspring.app.network import open_http, open_tcp
 from adaspring.app.notify import Notifier
-from adaspring.bundle import Bundle, load_bundle
+from adaspring.app.observe import Observer
+from adaspring.app.signature import limits_of, pipeline_of, signature
+from adaspring.app.trial import Trial
+from adaspring.app.upkeep import TableKeeper
 from adaspring.context import Monitor
 from adaspring.decide import Planner, Trigger
 from adaspring.engine import SubnetCache, make_engine
+from adaspring.profile import tables_path
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, Claim, claim
 from adaspring.serve.events import EventPublisher
-from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
-from adaspring.tables import DeviceTables
 
 _log = logging.getLogger(__name__)
 
 #: The threads share the interpreter's lock; a frame that wants it waits at most this
-#: long for the control thread to hand it over (the interpreter's default is 5 ms).
-SWITCH_INTERVAL_S = 1e-4
+#: long for the control thread to hand it over (the default is 5 ms; below this, handing over
+#: costs more than it saves: `benchmarks.interference`).
+SWITCH_INTERVAL_S = 3e-5
 
 
-def run_daemon(config: Config, environment: Mapping[str, str]) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run_daemon(config: Config, environment: Mapping[str, str], *, reread: Callable[[], Config] | None = None) -> bool:
+    """Serve until SIGTERM or SIGINT, or until a reload.
 
     Args:
         config: Validated configuration.
         environment: Of the process; names the notification socket of the service manager.
+        reread: Reads the configuration again for a reload; None where it has no source.
+
+    Returns:
+        Whether the process should begin again with what is configured and installed now.
 
     Raises:
         AlreadyRunningError: If another daemon owns the sockets; it is left unharmed.
@@ -61,16 +77,21 @@ def run_daemon(config: Config, environment: Mapping[str, str]) -> None:
         claims = _claim(config, stack)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.term)
-        loop, data = _build(config, claims, context, notifier, stack)
+        loop, data = _build(config, claims, context, notifier, stack, reread=reread or (lambda: config))
         # What lives from here on lives as long as the process: the collector need not look at it.
         gc.collect()
         gc.freeze()
         with _signals(loop), _serving(data, loop.stop):
             notifier.ready()
-            _log.info("serving on %s", claims["infer"].endpoint)
+            endpoint = claims["infer"].endpoint
+            _log.info("serving on %s", endpoint, extra=told(Message.SERVING, endpoint=endpoint, bundle=config.bundle))
             loop.run()
-            notifier.stopping()
-            _log.info("stopping: answering what waits")
+            if loop.again:
+                notifier.reloading(monotonic())
+            else:
+                notifier.stopping()
+                _log.info("stopping: answering what waits", extra=told(Message.STOPPING))
+    return loop.again
 
 
 def _claim(config: Config, stack: ExitStack) -> dict[str, Claim]:
@@ -86,21 +107,58 @@ def _build(
     context: zmq.Context[zmq.Socket[bytes]],
     notifier: Notifier,
     stack: ExitStack,
+    *,
+    reread: Callable[[], Config],
 ) -> tuple[ControlLoop, DataPlane]:
-    path = bundle_folder(config.bundle)
-    bundle = load_bundle(path)
+    state = state_folder(config)
+    path, bundle, store = open_bundle(config, state)
     sysroot = Path(config.monitor.sysroot)
     board = find_board(config.device.profile, sysroot)
     engine = make_engine(config.engine.name, bundle, threads=config.engine.threads)
-    state = state_folder(config)
     tables = find_tables(bundle, board, engine, state)
-    planner = _planner(bundle, tables, config)
+    target = tables_path(state, bundle.digest, board.name, engine.name)
+    learner = Learner(learned_path(target), tables, keep=not tables.facts.estimate)
+    stack.callback(learner.save)
+
+    def replan() -> Planner:
+        measured = find_tables(bundle, board, engine, state)
+        learner.adopt(measured)
+        return planner_of(bundle, corrected_tables(measured, bundle, state, wall=time), config, learner)
+
+    planner = planner_of(bundle, corrected_tables(tables, bundle, state, wall=time), config, learner)
 
     counters = FrameCounters()
     monitor = Monitor(sysroot, counters)
     cache = SubnetCache(engine, config.engine.cache_subnets)
-    evolver, first = Evolver.begin(bundle.space, planner, cache, monitor.tick(), seed=config.seed, wall=_utc)
-    data = DataPlane(context, claims["infer"], evolver.active, _signature(bundle), queue_size=config.serve.queue_size)
+    last = read_last(state)
+    boot_id = _boot_id(sysroot)
+    warm = last.subnet if last is not None and last.bundle == bundle.digest else None
+    sensed = monitor.tick()
+    evolver, first = Evolver.begin(
+        bundle.space, planner, cache, sensed, seed=config.seed, wall=_utc, last=warm, boot_id=boot_id
+    )
+    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc)]
+    if store is not None:
+        before_p95_us = last.latency_p95_us if last is not None and last.bundle != bundle.digest else None
+        observers.append(Trial(store, config.bundles.trial, before_p95_us))
+    if config.metrics.textfile or config.metrics.http_port:
+        observers.append(MetricsExporter(config.metrics))
+    for observer in observers:
+        stack.callback(observer.close)
+    pipeline = pipeline_of(bundle)
+    model = signature(bundle, pipeline)
+    curve = open_tcp(config.serve, context, stack)
+    data = DataPlane(
+        context,
+        claims["infer"],
+        evolver.active,
+        model,
+        pipeline=pipeline,
+        curve=curve,
+        limits=limits_of(model),
+        queue_size=config.serve.queue_size,
+    )
+    data.batch_by(dict(tables.facts.batch_curve))
     stack.callback(data.close)
     counters.attach(data, evolver.active)
 
@@ -109,49 +167,47 @@ def _build(
     control = ControlServer(context, claims["control"])
     stack.callback(control.close)
     data.bind()
-    profiler = None
-    if tables.facts.estimate and config.device.background_profiling:
-        # The name of a profile that was given by its path does not lead back to it.
-        device = board.name if config.device.profile == "auto" else config.device.profile
-        profiler = BackgroundProfiler(path, state, device, config.engine.name, config.engine.threads)
-        profiler.start()
-        stack.callback(profiler.stop)
-        _log.warning("no tables of this device: deciding from an estimate while profiling runs in the background")
+    open_http(config.serve, context, limits_of(model), stack)
+    # The name of a profile that was given by its path does not lead back to it.
+    device = board.name if config.device.profile == "auto" else config.device.profile
+    background = BackgroundProfiler(path, state, device, config.engine.name, config.engine.threads)
+    stack.callback(background.stop)
+    # In a tree that stands for another board, timings of this machine would get that board's name.
+    measurable = config.device.profile != "auto" or sysroot == Path("/")
+    if tables.facts.estimate and config.device.background_profiling and measurable:
+        background.start()
+        _log.warning(
+            "no tables of this device: deciding from an estimate while profiling runs in the background",
+            extra=told(Message.TABLES_ESTIMATED, device=device),
+        )
     loop = ControlLoop(
         bundle=bundle,
         device=board.name,
         engine=engine.name,
         interval_s=config.monitor.interval_s,
+        spin_us=config.serve.spin_us,
         monitor=monitor,
         counters=counters,
         trigger=Trigger(config.policy),
         evolver=evolver,
         data=data,
-        events=events,
         control=control,
-        notifier=notifier,
-        profiler=profiler,
-        replan=lambda: _planner(bundle, find_tables(bundle, board, engine, state), config),
+        keeper=TableKeeper(evolver, counters, learner, background, replan),
+        announcer=Announcer(events, notifier, data, sensed),
         first=first,
+        decisions=DecisionLog(state / "decisions" / bundle.manifest.name),
+        check=lambda: check_startable(reread()),
+        observers=observers,
+        boot_id=boot_id,
     )
     return loop, data
 
 
-def _planner(bundle: Bundle, tables: DeviceTables, config: Config) -> Planner:
-    return Planner(bundle.space, bundle.accuracy.percent, tables, config.policy)
-
-
-def _signature(bundle: Bundle) -> ModelSignature:
-    manifest = bundle.manifest
-    return ModelSignature(
-        name=manifest.name,
-        version=manifest.version,
-        input_name=manifest.input.name,
-        input_shape=manifest.input.shape,
-        output_name=manifest.output.name,
-        outputs=len(manifest.output.labels),
-        labels=manifest.output.labels,
-    )
+def _boot_id(sysroot: Path) -> str:
+    try:
+        return (sysroot / "proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -176,7 +232,11 @@ def _signals(loop: ControlLoop) -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         loop.stop()
 
+    def reload(_signal: int, _frame: FrameType | None) -> None:
+        loop.ask_reload()
+
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, reload)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -10,7 +11,9 @@ import msgspec
 
 from adaspring.context.model import Context
 from adaspring.decide import Cause, Decision, Planner
-from adaspring.engine import Active, Prepared, SubnetCache
+from adaspring.engine import Active, Prepared, SubnetCache, warm_batches
+from adaspring.errors import GenomeError
+from adaspring.serve.batching import paying_sizes
 from adaspring.space import Genome, SearchSpace
 
 
@@ -20,6 +23,7 @@ class Evolution(msgspec.Struct, frozen=True):
     Attributes:
         at: Wall clock, ISO 8601, UTC.
         at_s: Monotonic clock, in seconds.
+        boot_id: Of the kernel whose monotonic clock that is.
         cause: What triggered it.
         from_subnet: Subnet before, in text form; empty for the first.
         subnet: Subnet after.
@@ -48,6 +52,7 @@ class Evolution(msgspec.Struct, frozen=True):
     warm_us: float
     total_us: float
     decision: Decision | None
+    boot_id: str = ""
 
 
 class Evolver:
@@ -67,6 +72,7 @@ class Evolver:
         *,
         seed: int,
         wall: Callable[[], str],
+        boot_id: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         """Wire an evolver.
@@ -78,6 +84,7 @@ class Evolver:
             active: The subnet that answers frames.
             seed: Seed of every search.
             wall: Wall clock as text, for records.
+            boot_id: Of the kernel, for records.
             clock: In seconds; the one that durations are taken with.
         """
         self.planner = planner
@@ -86,6 +93,7 @@ class Evolver:
         self._cache = cache
         self._seed = seed
         self._wall = wall
+        self._boot_id = boot_id
         self._clock = clock
 
     @classmethod
@@ -98,19 +106,32 @@ class Evolver:
         *,
         seed: int,
         wall: Callable[[], str],
+        last: str | None = None,
+        boot_id: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> tuple[Evolver, Evolution]:
-        """Choose and prepare the first subnet; arguments are those of the constructor.
+        """Choose and prepare the first subnet.
+
+        Args are those of the constructor, and ``last``: the subnet that served last, in text
+        form, from which the search starts as from any that runs; None for a cold start.
 
         Raises:
             EngineError: If it cannot be prepared: there is nothing to serve with.
         """
         started_s = clock()
-        choice = planner.choose(context, None, seed=seed)
+        incumbent = None
+        if last is not None:
+            # A record of another release may name what this one does not know.
+            with suppress(GenomeError):
+                incumbent = space.parse(last)
+        choice = planner.choose(context, incumbent, seed=seed)
         chosen_s = clock()
         prepared, hit = cache.prepare(space.check(choice.genome))
-        evolver = cls(space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, clock=clock)
+        evolver = cls(
+            space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, boot_id=boot_id, clock=clock
+        )
         swap = _Swap("", prepared, hit, started_s, chosen_s, clock())
+        evolver._warm_batches()
         cause = Cause("start", "the daemon started")
         return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause))
 
@@ -146,7 +167,15 @@ class Evolver:
         else:
             prepared, hit = self._cache.prepare(genome)
             self.active.publish(prepared.subnet)
-        return _Swap(before.name, prepared, hit, seen_s, chosen_s, self._clock())
+        swap = _Swap(before.name, prepared, hit, seen_s, chosen_s, self._clock())
+        self._warm_batches()
+        return swap
+
+    def _warm_batches(self) -> None:
+        """Warm the active subnet for batches, behind the flip: until it is, its frames are computed one by one."""
+        spec = self._space.spec
+        sizes = paying_sizes(dict(self.planner.tables.facts.batch_curve))
+        warm_batches(self.active.current.subnet, (spec.input_channels, *spec.input_size), sizes)
 
     def _recorded(self, swap: _Swap, cause: Cause, at_s: float, decision: Decision | None) -> Evolution:
         prepared = swap.prepared
@@ -165,6 +194,7 @@ class Evolver:
             warm_us=prepared.warm_us,
             total_us=(swap.flipped_s - swap.seen_s) * 1e6,
             decision=decision,
+            boot_id=self._boot_id,
         )
 
 

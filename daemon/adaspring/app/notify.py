@@ -44,6 +44,14 @@ class Notifier:
         """The sockets answer."""
         self._tell("READY=1")
 
+    def reloading(self, monotonic_s: float) -> None:
+        """The daemon takes other configuration; `ready` ends it.
+
+        Args:
+            monotonic_s: Monotonic clock, in seconds: the manager tells by it which reload is meant.
+        """
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={monotonic_s * 1e6:.0f}")
+
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""
         self._tell(f"STATUS={text}")

@@ -1,14 +1,19 @@
-"""What ``adaspringctl status`` shows."""
+"""What ``adaspringctl status`` and ``adaspringctl tables`` show."""
 
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from adaspring.app.evolution import Evolution
+from adaspring.app.learning import Learner
 from adaspring.context.model import Context, Reading
-from adaspring.decide import Budgets, Prediction
+from adaspring.decide import Budgets, Planner, Prediction
+from adaspring.profile import PERCENTILE
 from adaspring.serve.protocol import Statistics
-from adaspring.tables import TableFacts
+from adaspring.space import Genome, SearchSpace
+from adaspring.tables import EXPIRES_S, Learned, TableFacts
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -18,6 +23,12 @@ class Measured(msgspec.Struct, frozen=True):
     latency_p20_us: float | None
     latency_p50_us: float | None
     latency_p95_us: float | None
+
+
+def measured(recent_us: npt.NDArray[np.float64]) -> Measured:
+    """What recent frames took, each in microseconds."""
+    percentiles = np.percentile(recent_us, [PERCENTILE, 50, 95]).tolist() if len(recent_us) else [None] * 3
+    return Measured(len(recent_us), *percentiles)
 
 
 class SlotView(msgspec.Struct, frozen=True):
@@ -34,6 +45,14 @@ class SlotView(msgspec.Struct, frozen=True):
     full_width: int
 
 
+def slot_views(space: SearchSpace, genome: Genome) -> tuple[SlotView, ...]:
+    """What each slot of a subnet does, in the order of the network."""
+    return tuple(
+        SlotView(choice.operator, choice.width, slot.width)
+        for choice, slot in zip(space.chosen(genome), space.spec.slots, strict=True)
+    )
+
+
 class Status(msgspec.Struct, frozen=True):
     """The daemon at one moment.
 
@@ -43,6 +62,7 @@ class Status(msgspec.Struct, frozen=True):
         bundle_version: Its version.
         device: Name of the device profile.
         engine: Engine with version and threads.
+        boot_id: Of the kernel, as in its records.
         uptime_s: Since start, in seconds.
         subnet: Active subnet in text form.
         slots: Its choice in each slot.
@@ -67,6 +87,7 @@ class Status(msgspec.Struct, frozen=True):
     bundle_version: str
     device: str
     engine: str
+    boot_id: str
     uptime_s: float
     subnet: str
     slots: tuple[SlotView, ...]
@@ -84,3 +105,45 @@ class Status(msgspec.Struct, frozen=True):
     requests: Statistics
     evolutions: int
     last_evolution: Evolution
+
+
+class TablesView(msgspec.Struct, frozen=True):
+    """The tables that are decided from and their corrections.
+
+    Attributes:
+        facts: Where the tables come from, and when single entries were last corrected.
+        atlas_members: Subnets of the atlas; None where there is none yet.
+        rebuilding: Whether tables are measured or corrected in the background.
+        condition: The condition that holds now.
+        latency: Factor of each condition in which frames were measured.
+        energy: The same of energy; empty where no power sensor told enough.
+        evidence: Subnets whose frames count towards correcting single entries.
+        saved_at: When corrections were last written or read, in seconds since 1970.
+        expires_s: What is not confirmed for so long is forgotten, in seconds.
+    """
+
+    facts: TableFacts
+    atlas_members: int | None
+    rebuilding: bool
+    condition: str
+    latency: tuple[Learned, ...]
+    energy: tuple[Learned, ...]
+    evidence: int
+    saved_at: float
+    expires_s: float
+
+
+def tables_view(planner: Planner, learner: Learner, *, rebuilding: bool) -> TablesView:
+    """The tables of a planner with what was learned about them."""
+    atlas = planner.tables.atlas
+    return TablesView(
+        facts=planner.tables.facts,
+        atlas_members=None if atlas is None else len(atlas),
+        rebuilding=rebuilding,
+        condition=planner.condition,
+        latency=learner.latency.learned(),
+        energy=learner.energy.learned(),
+        evidence=len({piece.genome for piece in learner.evidence}),
+        saved_at=learner.saved_at,
+        expires_s=EXPIRES_S,
+    )

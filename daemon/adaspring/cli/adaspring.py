@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 
 from adaspring import __version__
 from adaspring.cli.demo.command import add_demo
+from adaspring.cli.doctor_command import add_doctor
+from adaspring.cli.emulate_command import add_emulate
 from adaspring.cli.profile_command import add_profile
+from adaspring.cli.redecide_command import add_redecide
+from adaspring.cli.simulate_command import add_simulate
 from adaspring.errors import AdaSpringError, WorkbenchError
 from adaspring.simulate import fit_scenario
 
@@ -18,7 +23,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     command: Command = options.command
     try:
         return command(options)
@@ -29,14 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command; manual page and completion are made from it too."""
     parser = argparse.ArgumentParser(prog="adaspring", description="Train, evaluate and profile AdaSpring bundles.")
     parser.add_argument("--version", action="version", version=f"adaspring {__version__}")
     subcommands = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
 
     _add_workbench(subcommands)
     add_profile(subcommands)
+    add_redecide(subcommands)
     add_demo(subcommands)
+    add_simulate(subcommands)
+    add_doctor(subcommands)
+    add_emulate(subcommands)
 
     fit = subcommands.add_parser(
         "fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them"
@@ -51,6 +61,9 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     train.add_argument("--out", type=Path, metavar="DIR", help="folder of the bundle (default: bundle/ by the recipe)")
     train.add_argument("--work", type=Path, metavar="DIR", help="folder of checkpoints (default: .cache/train/NAME)")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoints")
+    train.add_argument(
+        "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; --resume goes on"
+    )
 
     evaluate = subcommands.add_parser("evaluate", help="measure subnets of a bundle as the daemon assembles them")
     evaluate.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
@@ -59,10 +72,30 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     evaluate.add_argument("--subnets", type=int, default=100, help="random subnets to measure (default: 100)")
 
+    evaluate.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="compare with the trained baselines: write a page, and JSON beside it",
+    )
+    evaluate.add_argument("--runs", type=int, default=200, help="timed runs of each subnet in a report (default: 200)")
+    evaluate.add_argument("--noisy", action="store_true", help="report timings of a noisy machine all the same")
+
+    baselines = subcommands.add_parser("baselines", help="train what a bundle is compared with")
+    baselines.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    baselines.add_argument(
+        "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; again goes on"
+    )
+    for parser in (evaluate, baselines):
+        parser.add_argument(
+            "--work", type=Path, metavar="DIR", help="folder of the baselines (default: .cache/baselines/NAME)"
+        )
+
     sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
     sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
 
-    for name, parser in (("train", train), ("evaluate", evaluate), ("sample", sample)):
+    named = {"train": train, "evaluate": evaluate, "baselines": baselines, "sample": sample}
+    for name, parser in named.items():
         parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
         parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
         parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
@@ -73,10 +106,15 @@ def _workbench(options: argparse.Namespace) -> int:
     try:
         from adaspring.cli import workbench  # noqa: PLC0415 - imports torch, which the other subcommands do without
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in {"torch", "PIL"}:
             raise
-        raise WorkbenchError("training needs torch: pip install 'adaspring[train]'") from error
-    commands = {"train": workbench.run_train, "evaluate": workbench.run_evaluate, "sample": workbench.run_sample}
+        raise WorkbenchError("training needs torch and Pillow: pip install 'adaspring[train]'") from error
+    commands = {
+        "train": workbench.run_train,
+        "evaluate": workbench.run_evaluate,
+        "baselines": workbench.run_baselines,
+        "sample": workbench.run_sample,
+    }
     return commands[options.name](options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import adaspring
 from adaspring.app.config import Config, load_config
 from adaspring.app.daemon import run_daemon
 from adaspring.app.journal import configure_logging
+from adaspring.app.messages import Message, told
 from adaspring.errors import (
     AdaSpringError,
     AlreadyRunningError,
@@ -36,25 +38,38 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 after SIGTERM or SIGINT, 78 where a person must mend something, 1 on a failure.
+        After a reload it does not return: the process begins again.
     """
-    options = _parser().parse_args(arguments)
+    # It asks for a reload once the daemon serves; before that, and between two lives, it asks for nothing.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    options = build_parser().parse_args(arguments)
     configure_logging(level=logging.DEBUG if options.verbose else logging.INFO)
     try:
-        config = load_config(options.config) if options.config else Config()
-        if options.sysroot:
-            monitor = msgspec.structs.replace(config.monitor, sysroot=options.sysroot)
-            config = msgspec.structs.replace(config, monitor=monitor)
-        run_daemon(config, os.environ)
+        again = run_daemon(_configuration(options), os.environ, reread=lambda: _configuration(options))
     except (ConfigError, BundleError, SpaceError, BoardError, EngineMissingError, AlreadyRunningError) as error:
-        _log.critical("%s", error)
+        _log.critical("%s", error, extra=told(Message.CONFIGURATION_WRONG))
         return EXIT_CONFIG
     except AdaSpringError as error:
-        _log.critical("%s", error)
+        _log.critical("%s", error, extra=told(Message.FAILED))
         return 1
+    if again:
+        # The same process for the service manager, and nothing of the old life for us.
+        command = [sys.executable, "-m", "adaspring.cli.adaspringd"]
+        command += sys.argv[1:] if arguments is None else arguments
+        os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _configuration(options: argparse.Namespace) -> Config:
+    config = load_config(options.config) if options.config else Config()
+    if options.sysroot:
+        monitor = msgspec.structs.replace(config.monitor, sysroot=options.sysroot)
+        config = msgspec.structs.replace(config, monitor=monitor)
+    return config
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command; manual page and completion are made from it too."""
     parser = argparse.ArgumentParser(
         prog="adaspringd", description="Serve frames with a network that adapts to its device."
     )

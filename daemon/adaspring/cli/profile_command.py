@@ -13,17 +13,46 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from adaspring.app.config import Config, state_folder
+from adaspring.app.learning import learned_path, load_learned
 from adaspring.app.locate import bundle_folder, find_board
 from adaspring.bundle import load_bundle
 from adaspring.engine import EngineChoice, make_engine
-from adaspring.errors import ConfigError
-from adaspring.profile import Plan, measuring, profile_bundle, save_tables, tables_path
+from adaspring.errors import ConfigError, ProfileError
+from adaspring.profile import (
+    Plan,
+    correct_tables,
+    corrected_path,
+    load_tables,
+    measuring,
+    profile_bundle,
+    save_tables,
+    tables_path,
+    with_atlas,
+)
 from adaspring.tables import DeviceTables
 
 
 def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the subcommand."""
+    """Declare the subcommands."""
     parser = subcommands.add_parser("profile", help="measure a bundle on this device and write its lookup tables")
+    _add_job(parser)
+    parser.add_argument(
+        "--subnets", type=_at_least(1), default=Plan().subnets, help="subnets to time (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=float, metavar="S", help="stop after S seconds with what there is")
+    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of the sample (default: 0)")
+    parser.add_argument("--if-missing", action="store_true", help="do nothing where measured tables are there already")
+    parser.set_defaults(command=_profile)
+
+    atlas = subcommands.add_parser(
+        "atlas", help="correct stored tables by what the daemon measured, and build their atlas anew"
+    )
+    _add_job(atlas)
+    atlas.set_defaults(command=_atlas)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    """Which tables, and how quietly."""
     parser.add_argument(
         "--bundle", default="har", help="folder of a bundle, or the name of one that ships (default: har)"
     )
@@ -31,14 +60,7 @@ def add_profile(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--device", default="auto", help="name or path of a device profile (default: detect)")
     parser.add_argument("--engine", choices=["auto", "onnxruntime", "torch"], default="auto")
     parser.add_argument("--threads", type=_at_least(1), default=1, help="threads of one frame (default: 1)")
-    parser.add_argument(
-        "--subnets", type=_at_least(1), default=Plan().subnets, help="subnets to time (default: %(default)s)"
-    )
-    parser.add_argument("--limit", type=float, metavar="S", help="stop after S seconds with what there is")
-    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of the sample (default: 0)")
-    parser.add_argument("--if-missing", action="store_true", help="do nothing where measured tables are there already")
     parser.add_argument("--background", action="store_true", help="run at the lowest priority, without a progress bar")
-    parser.set_defaults(command=_profile)
 
 
 def profile_if_missing(bundle: str, state: Path, device: str, *, limit_s: float, console: Console) -> None:
@@ -72,6 +94,17 @@ def _profile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _atlas(options: argparse.Namespace) -> int:
+    state = options.state or state_folder(Config())
+    if options.background:
+        os.nice(19)
+    job = _Job(options.bundle, state, options.device, options.engine, options.threads)
+    tables = job.rebuild()
+    figures = {"atlas_members": len(tables.atlas or ()), "corrected": tables.facts.corrected}
+    print(msgspec.json.encode({"tables": str(job.target), **figures}).decode())
+    return 0
+
+
 def _at_least(least: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -89,6 +122,30 @@ class _Job:
         self._board = find_board(device, Path("/"))
         self._engine = make_engine(engine, self._bundle, threads=threads)
         self.target = tables_path(state, self._bundle.digest, self._board.name, self._engine.name)
+
+    def rebuild(self) -> DeviceTables:
+        """Correct the stored tables and build their atlas.
+
+        Raises:
+            ProfileError: If no tables were measured here.
+            TableError: If they are damaged.
+        """
+        try:
+            tables = load_tables(self.target, self._bundle.space)
+        except FileNotFoundError:
+            raise ProfileError(
+                f"there are no tables {self.target}: measure them first, with adaspring profile"
+            ) from None
+        evidence = load_learned(learned_path(self.target), tables.facts.created).evidence
+        corrected = correct_tables(self._bundle, self._board, tables, evidence)
+        if corrected is not None:
+            save_tables(corrected_path(self.target), corrected)
+            return corrected
+        corrected_path(self.target).unlink(missing_ok=True)
+        if tables.atlas is None:
+            tables = with_atlas(self._bundle, tables)
+            save_tables(self.target, tables)
+        return tables
 
     def run(self, plan: Plan, console: Console) -> DeviceTables:
         """Measure, save and show.

@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from adaspring.app.evolution import Evolution
-from adaspring.app.status import SlotView, Status
+from adaspring.app.status import SlotView, Status, TablesView
 from adaspring.context.model import Context
+from adaspring.tables import Learned
 
 #: Colour of each operator; a skipped slot is dim.
 _COLOURS = {"conv": "cyan", "dwsep": "magenta", "lowrank": "yellow"}
@@ -125,3 +126,40 @@ def status_view(status: Status) -> RenderableType:
         ),
         evolution_line(status.last_evolution),
     )
+
+
+def tables_view(view: TablesView, now: float) -> RenderableType:
+    """The tables and what corrects them.
+
+    Args:
+        view: Of the daemon.
+        now: Seconds since 1970, for ages.
+    """
+    facts = view.facts
+    source = (
+        "an estimate: nothing was measured" if facts.estimate else f"{facts.subnets:,} subnets timed {facts.created}"
+    )
+    atlas = "no atlas yet" if view.atlas_members is None else f"{view.atlas_members} subnets"
+    entries = f"corrected {facts.corrected}" if facts.corrected else "as measured"
+    told = Table.grid(padding=(0, 2))
+    for name, text in (
+        ("tables", f"{facts.device}, {facts.engine}: {source}"),
+        ("single entries", f"{entries}; frames of {view.evidence} subnets count as evidence"),
+        ("atlas", atlas + (", work on it runs in the background" if view.rebuilding else "")),
+        ("energy", facts.energy),
+    ):
+        told.add_row(name, text)
+    factors = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    for heading in ("measured over predicted", "condition", "factor", "measurements", "expires in"):
+        factors.add_column(heading, justify="right" if heading in {"factor", "measurements", "expires in"} else "left")
+    for quantity, learned in (("latency", view.latency), ("energy", view.energy)):
+        for known in learned:
+            here = " (now)" if known.condition == view.condition else ""
+            factors.add_row(quantity, known.condition + here, *_factor_cells(known, view.expires_s, now))
+    nothing = Text("nothing was measured yet: the tables are trusted as they are", "bright_black")
+    return Group(told, Text(""), factors if view.latency or view.energy else nothing)
+
+
+def _factor_cells(known: Learned, expires_s: float, now: float) -> tuple[str, str, str]:
+    left_h = max(0.0, known.at + expires_s - now) / 3600
+    return f"{known.factor:.3f}", f"{known.frames:,}", f"{left_h:.0f} h"

@@ -6,19 +6,25 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from adaspring.bundle import load_bundle
+from adaspring.app.locate import find_board
+from adaspring.bundle import Bundle, load_bundle
+from adaspring.workbench.arithmetic import Arithmetic
+from adaspring.workbench.baselines.evidence import gather, train_all
 from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
+from adaspring.workbench.parallel import team
 from adaspring.workbench.progress import steps
-from adaspring.workbench.recipe import load_recipe
+from adaspring.workbench.recipe import Recipe, load_recipe
 from adaspring.workbench.sample import write_sample
 from adaspring.workbench.threads import use_threads
+from adaspring.workbench.train import Surroundings
 
 
 def run_train(options: argparse.Namespace) -> int:
@@ -28,15 +34,21 @@ def run_train(options: argparse.Namespace) -> int:
     use_threads(options.threads)
     console = Console(stderr=True)
     out = options.out or options.recipe.parent / "bundle"
-    evaluation = build(
-        recipe,
-        data,
-        out,
-        work=options.work or Path(".cache", "train", recipe.name),
-        command=shlex.join(["adaspring", "train", str(options.recipe), "--data", "DIR"]),
-        resume=options.resume,
-        console=console,
-    )
+    ends_s = perf_counter() + 60.0 * options.minutes
+    with team() as processes:
+        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+        evaluation = build(
+            recipe,
+            data,
+            out,
+            work=options.work or Path(".cache", "train", recipe.name),
+            command=shlex.join(["adaspring", "train", str(options.recipe), "--data", "DIR"]),
+            resume=options.resume,
+            console=console,
+            around=around,
+        )
+    if evaluation is None:
+        return 0
     (options.recipe.parent / "card.md").write_bytes((out / "card.md").read_bytes())
     _show(evaluation)
     return 0
@@ -47,12 +59,58 @@ def run_evaluate(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
     use_threads(options.threads)
-    bundle = load_bundle(options.bundle or options.recipe.parent / "bundle")
+    if options.report is not None:
+        return _report(options, recipe, data)
+    bundle = _bundle(options)
     train, rows = load_rows(data, recipe, "train"), load_rows(data, recipe, options.split)
     with steps(Console(stderr=True), "evaluation", None) as tell:
         evaluation = evaluate(bundle, train, rows, options.split, subnets=options.subnets, advance=tell)
     _show(evaluation)
     return 0
+
+
+def run_baselines(options: argparse.Namespace) -> int:
+    """Train what a bundle is held against; goes on where it stopped."""
+    recipe = load_recipe(options.recipe)
+    data = find_data(recipe, options.data)
+    use_threads(options.threads)
+    ends_s = perf_counter() + 60.0 * options.minutes
+    with team() as processes:
+        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+        console = Console(stderr=True)
+        count = train_all(
+            recipe, _bundle(options), data, _rivals_folder(options, recipe), console=console, around=around
+        )
+    print(f"{count} baselines are trained")
+    return 0
+
+
+def _report(options: argparse.Namespace, recipe: Recipe, data: Path) -> int:
+    """Write the page and the JSON of the whole comparison."""
+    board = find_board("auto", Path("/"))
+    with steps(Console(stderr=True), "comparison", None) as tell:
+        report, html = gather(
+            recipe,
+            _bundle(options),
+            data,
+            _rivals_folder(options, recipe),
+            board,
+            runs=options.runs,
+            noisy=options.noisy,
+            advance=tell,
+        )
+    options.report.write_text(html, encoding="utf-8")
+    options.report.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    print(msgspec.json.encode({"tasks": {recipe.name: report["headline"]}}).decode())
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> Bundle:
+    return load_bundle(options.bundle or options.recipe.parent / "bundle")
+
+
+def _rivals_folder(options: argparse.Namespace, recipe: Recipe) -> Path:
+    return options.work or Path(".cache", "baselines", recipe.name)
 
 
 def run_sample(options: argparse.Namespace) -> int:
@@ -66,7 +124,7 @@ def run_sample(options: argparse.Namespace) -> int:
 
 def _show(evaluation: Evaluation) -> None:
     console = Console(stderr=not sys.stdout.isatty())
-    subnets = Table("subnet", title=f"Accuracy on {evaluation.rows:,} windows of the {evaluation.split} split")
+    subnets = Table("subnet", title=f"Accuracy on {evaluation.rows:,} rows of the {evaluation.split} split")
     for heading in ("at once %", "recalibrated %", "MACs", "parameters", "peak activations"):
         subnets.add_column(heading, justify="right")
     named = {"full": evaluation.full, "median size": evaluation.median, "smallest": evaluation.smallest}
@@ -88,7 +146,7 @@ def _show(evaluation: Evaluation) -> None:
         gaps.add_row(title, str(gap.subnets), *(f"{figure:.2f}" for figure in figures))
     console.print(gaps)
     console.print(
-        f"accuracy tables: error {evaluation.predictor_error_points:.2f} points, "
-        f"Kendall tau {evaluation.predictor_kendall_tau:.2f} on the random subnets"
+        f"accuracy tables: error {evaluation.predictor.error_points:.2f} points, "
+        f"Kendall tau {evaluation.predictor.kendall_tau:.2f} (perfect: {evaluation.predictor.ceiling_tau:.2f})"
     )
     print(msgspec.json.encode(evaluation).decode())

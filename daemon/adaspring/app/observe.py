@@ -1,0 +1,27 @@
+"""Who looks at the daemon after every look at the sensors."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from adaspring.app.status import Status
+
+
+class Observed(Protocol):
+    """What an observer sees of the control loop, and may ask of it."""
+
+    def status(self) -> Status:
+        """The daemon at this moment."""
+
+    def start_over(self, why: str) -> None:
+        """Drain, then begin again in the same process with what is configured and installed now."""
+
+
+class Observer(Protocol):
+    """Looks at the daemon from the control thread; it must not raise, nor take long."""
+
+    def observe(self, loop: Observed) -> None:
+        """Look once more."""
+
+    def close(self) -> None:
+        """The daemon ends."""

@@ -1,0 +1,188 @@
+"""The HTTP face of a daemon, asked by a client that others wrote and by one without manners."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from adaspring.cli.process import DaemonProcess
+from adaspring.errors import ConfigError
+from adaspring.serve.http.server import MOST_CONNECTIONS, HttpServer
+from adaspring.serve.protocol import DEFAULT_LIMITS
+
+X = np.linspace(-1, 1, 96, dtype=np.float32).reshape(1, 3, 32)
+
+#: Run in a process of its own: the client brings gevent, which warns of much.
+TRITON = """
+import json, sys
+import numpy as np
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+client = InferenceServerClient(sys.argv[1])
+x = np.linspace(-1, 1, 96, dtype=np.float32).reshape(1, 3, 32)
+outputs = []
+for binary_in in (True, False):
+    for wanted in (None, [InferRequestedOutput("logits", binary_data=False)], [InferRequestedOutput("logits")]):
+        tensor = InferInput("x", [1, 3, 32], "FP32")
+        tensor.set_data_from_numpy(x, binary_data=binary_in)
+        result = client.infer("toy", [tensor], outputs=wanted, request_id="7")
+        outputs.append(result.as_numpy("logits").tolist())
+print(json.dumps({
+    "live": client.is_server_live(),
+    "ready": client.is_server_ready(),
+    "model_ready": client.is_model_ready("toy"),
+    "other_ready": client.is_model_ready("other"),
+    "server": client.get_server_metadata(),
+    "model": client.get_model_metadata("toy"),
+    "outputs": outputs,
+    "subnet": result.get_response()["parameters"]["subnet"],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    """A port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def daemon(small_bundle_folder: Path, address: str) -> Iterator[DaemonProcess]:
+    """Serves the small bundle over HTTP as well."""
+    config = {
+        "bundle": str(small_bundle_folder),
+        "serve": {"http": address},
+        "device": {"profile": "generic-x86_64", "background_profiling": False},
+        "policy": {"trigger": {"period_s": 3600.0}},
+    }
+    with DaemonProcess(config, sysroot=small_bundle_folder, timeout_s=30.0) as started:
+        yield started
+
+
+class Http:
+    """A connection that is kept."""
+
+    def __init__(self, address: str) -> None:
+        """Connect at the first request."""
+        self.connection = http.client.HTTPConnection(address, timeout=30)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Status, and the JSON of the answer."""
+        self.connection.request(method, path, body, headers or {})
+        response = self.connection.getresponse()
+        content = response.read()
+        return response.status, json.loads(content) if content else None
+
+
+@pytest.fixture
+def ask(daemon: DaemonProcess, address: str) -> Iterator[Http]:
+    """A connection to the daemon, which serves still when the test is over."""
+    client = Http(address)
+    yield client
+    client.connection.close()
+    after = Http(address)
+    assert (200, None) == after.ask("GET", "/v2/health/live")
+    after.connection.close()
+    assert daemon.process.poll() is None
+
+
+def infer_body(**changes: Any) -> bytes:
+    """A good request, but for the changes."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3, 32], "data": X.tolist()}
+    return json.dumps({"inputs": [tensor | changes]}).encode()
+
+
+def test_tritonclient_works_unchanged(daemon: DaemonProcess, address: str) -> None:
+    """Health, metadata, and inference with JSON and binary tensors each way, equal to OIP/Z's answer."""
+    pytest.importorskip("tritonclient")
+    command = [sys.executable, "-W", "ignore", "-c", TRITON, address]
+    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    with daemon.client(timeout_s=30) as client:
+        expected = client.infer(X)
+    assert [True, True, True, False] == [told[key] for key in ("live", "ready", "model_ready", "other_ready")]
+    assert "adaspring" == told["server"]["name"]
+    assert ("toy", "x", [-1, 3, 32]) == (
+        told["model"]["name"],
+        told["model"]["inputs"][0]["name"],
+        told["model"]["inputs"][0]["shape"],
+    )
+    assert expected.subnet == told["subnet"]
+    for outputs in told["outputs"]:
+        np.testing.assert_allclose(outputs, expected.outputs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path", "body"),
+    [
+        (404, "GET", "/", None),
+        (404, "GET", "/v2/models/other", None),
+        (404, "POST", "/v2/models/other/infer", infer_body()),
+        (404, "POST", "/v2/models/toy/versions/9/infer", infer_body()),
+        (404, "POST", "/v2/health/live", b"{}"),
+        (400, "POST", "/v2/models/toy/infer", b"[" * 1000),
+        (400, "POST", "/v2/models/toy/infer", b'{"id": "\xff"}'),
+        (400, "POST", "/v2/models/toy/infer", infer_body(shape=[1, 2, 32])),
+        (400, "POST", "/v2/models/toy/infer", infer_body(data=["one"])),
+        (400, "POST", "/v2/models/toy/infer", infer_body(data=None)),
+        (400, "POST", "/v2/models/toy/infer", infer_body(parameters={"binary_data_size": 99})),
+        (400, "POST", "/v2/models/toy/infer", infer_body(parameters={"binary_data_size": -1})),
+        (400, "POST", "/v2/models/toy/infer", infer_body() + b"more"),
+    ],
+)
+def test_bad_requests_are_told_what_is_wrong(
+    ask: Http, status: int, method: str, path: str, body: bytes | None
+) -> None:
+    """By status and sentence; the connection goes on."""
+    told, answer = ask.ask(method, path, body)
+    assert (status, True) == (told, bool(answer["error"]))
+    assert 200 == ask.ask("POST", "/v2/models/toy/infer", infer_body())[0]
+
+
+def test_a_body_that_is_too_large_or_packed_is_not_read(ask: Http, address: str) -> None:
+    """It is refused by its headers, and the connection ends."""
+    for headers in ({"Content-Length": str(1 << 30)}, {"Content-Encoding": "gzip"}, {"Content-Length": "-1"}):
+        refused = Http(address)
+        assert 413 == refused.ask("POST", "/v2/models/toy/infer", b"", headers)[0]
+        refused.connection.close()
+    assert 400 == ask.ask("POST", "/v2/models/toy/infer", infer_body(), {"Inference-Header-Content-Length": "x"})[0]
+
+
+def test_connections_are_bounded(ask: Http, address: str) -> None:
+    """One more than there are threads is told to come again; those that stand are served."""
+    assert 200 == ask.ask("GET", "/v2/health/ready")[0]
+    held = [Http(address) for _ in range(MOST_CONNECTIONS - 1)]
+    try:
+        for client in held:
+            assert 200 == client.ask("GET", "/v2/health/live")[0]
+        extra = Http(address)
+        assert (503, None) == extra.ask("GET", "/v2/health/live")
+        extra.connection.close()
+    finally:
+        for client in held:
+            client.connection.close()
+    # Their threads end as soon as they see it.
+    again = [Http(address)]
+    while again[-1].ask("GET", "/v2/health/live")[0] == 503:
+        again.append(Http(address))
+    for client in again:
+        client.connection.close()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8000", "example.org:80", "127.0.0.1", "127.0.0.1:http", "[::1]:80"])
+def test_an_address_that_others_could_reach_is_refused(address: str) -> None:
+    """There is no access control on HTTP, so it stays on this machine."""
+    with zmq.Context() as context, pytest.raises(ConfigError, match="loopback"):
+        HttpServer(context, address, "inproc://none", DEFAULT_LIMITS)
