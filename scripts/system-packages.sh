@@ -20,6 +20,14 @@ missing_packages() {
     command -v gcc >/dev/null || echo gcc
     command -v pkg-config >/dev/null || echo pkg-config
     pkg-config --exists libsystemd 2>/dev/null || echo libsystemd-dev
+    # The Debian package and the system test are made in a container, by root alone.
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        command -v debootstrap >/dev/null || echo debootstrap
+        command -v systemd-nspawn >/dev/null || echo systemd-container
+    fi
+    # The client in C under docs/examples, which the tests compile and run.
+    pkg-config --exists libzmq 2>/dev/null || echo libzmq3-dev
+    pkg-config --exists libcjson 2>/dev/null || echo libcjson-dev
     "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null || echo python3-dev
 }
 

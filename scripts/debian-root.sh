@@ -1,0 +1,29 @@
+#!/bin/sh
+# Make a small Debian 12 below .cache/system and print its folder: `debian-root.sh [amd64|arm64]`.
+#
+# The package is built in it without a network, and the system test boots it. Made once (two to three minutes); root only.
+# A foreign architecture runs under qemu-user, which binfmt_misc must know (Debian: qemu-user-static).
+set -eu
+cd "$(dirname "$0")/.."
+
+arch=${1:-$(dpkg --print-architecture)}
+suite=bookworm
+root=$PWD/.cache/system/$suite-$arch
+# What systemd and the package need, and what compiles the one dependency that comes as source.
+packages=systemd,systemd-sysv,dbus,python3,python3-pip,python3-venv,python3-setuptools,python3-wheel
+packages=$packages,python3-dev,gcc,libc6-dev,pkg-config,libsystemd-dev
+
+if [ ! -e "$root" ]; then
+    mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' | sed -n "s/ $suite\$//p" | head -n 1)
+    mkdir -p "$root.part"
+    rm -rf "$root.part"
+    debootstrap --arch="$arch" --variant=minbase --include="$packages" "$suite" "$root.part" \
+        "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 || {
+        echo "debian-root.sh: debootstrap failed; see $root.log" >&2
+        exit 1
+    }
+    rm -rf "$root.part"/var/cache/apt/archives/*.deb
+    # Whole or not at all: an interrupted run leaves no root that looks complete.
+    mv "$root.part" "$root"
+fi
+echo "$root"
