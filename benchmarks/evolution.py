@@ -14,7 +14,7 @@ from adaspring.app.evolution import Evolution
 from adaspring.cli.process import DaemonProcess
 from adaspring.client import EventSubscriber
 from adaspring.simulate import DayState, LiveTree, SimulatedDevice, load_scenario
-from benchmarks.harness import daemon, finish, percentile
+from benchmarks.harness import daemon, finish, har_and_largest, percentile
 from benchmarks.load import load
 
 COLD = 400
@@ -59,42 +59,45 @@ class Device:
 
 
 def main() -> None:
-    """Collect cold evolutions with no cache, then cached ones, then cold ones near saturation."""
+    """Measure HAR and the largest bundle."""
+    finish({"bundles": {name: _measure(name) for name in har_and_largest()}})
+
+
+def _measure(name: str) -> dict[str, float]:
+    """Collect cold evolutions with no cache, then cold ones near saturation, then cached ones."""
     with tempfile.TemporaryDirectory(prefix="adaspring-board-") as folder:
         device = Device(LiveTree(Path(folder)), SimulatedDevice(load_scenario()).state())
         device.jump()
-        with _daemon(Path(folder), cache_subnets=0) as started:
+        with _daemon(name, Path(folder), cache_subnets=0) as started:
             cold = _collect(started, device, LOAD_HZ, COLD, hits=False)
             near_hz = NEAR_SATURATION * _saturation_hz(started)
             near = _collect(started, device, near_hz, COLD, hits=False)
-        with _daemon(Path(folder), cache_subnets=64) as started:
+        with _daemon(name, Path(folder), cache_subnets=64) as started:
             cached = _collect(started, device, LOAD_HZ, CACHED, hits=True)
     total = [evolution.total_us / 1e3 for evolution in cold]
-    finish(
-        {
-            "n": len(cold),
-            "search_p50_ms": percentile([evolution.search_us / 1e3 for evolution in cold], 50),
-            "search_p99_ms": percentile([evolution.search_us / 1e3 for evolution in cold], 99),
-            "assemble_p99_ms": percentile([evolution.assemble_us / 1e3 for evolution in cold], 99),
-            "load_p99_ms": percentile([evolution.load_us / 1e3 for evolution in cold], 99),
-            "warm_p99_ms": percentile([evolution.warm_us / 1e3 for evolution in cold], 99),
-            "total_p50_ms": percentile(total, 50),
-            "total_p99_ms": percentile(total, 99),
-            "total_max_ms": percentile(total, 100),
-            "cache_hit_total_p99_ms": percentile([evolution.total_us / 1e3 for evolution in cached], 99),
-            "cache_hits": len(cached),
-            "subnets": len({evolution.subnet for evolution in cold}),
-            "frames_hz": LOAD_HZ,
-            "near_saturation_hz": round(near_hz),
-            "near_saturation_total_p50_ms": percentile([evolution.total_us / 1e3 for evolution in near], 50),
-            "near_saturation_total_p99_ms": percentile([evolution.total_us / 1e3 for evolution in near], 99),
-        }
-    )
+    return {
+        "n": len(cold),
+        "search_p50_ms": percentile([evolution.search_us / 1e3 for evolution in cold], 50),
+        "search_p99_ms": percentile([evolution.search_us / 1e3 for evolution in cold], 99),
+        "assemble_p99_ms": percentile([evolution.assemble_us / 1e3 for evolution in cold], 99),
+        "load_p99_ms": percentile([evolution.load_us / 1e3 for evolution in cold], 99),
+        "warm_p99_ms": percentile([evolution.warm_us / 1e3 for evolution in cold], 99),
+        "total_p50_ms": percentile(total, 50),
+        "total_p99_ms": percentile(total, 99),
+        "total_max_ms": percentile(total, 100),
+        "cache_hit_total_p99_ms": percentile([evolution.total_us / 1e3 for evolution in cached], 99),
+        "cache_hits": len(cached),
+        "subnets": len({evolution.subnet for evolution in cold}),
+        "frames_hz": LOAD_HZ,
+        "near_saturation_hz": round(near_hz),
+        "near_saturation_total_p50_ms": percentile([evolution.total_us / 1e3 for evolution in near], 50),
+        "near_saturation_total_p99_ms": percentile([evolution.total_us / 1e3 for evolution in near], 99),
+    }
 
 
-def _daemon(sysroot: Path, cache_subnets: int) -> DaemonProcess:
+def _daemon(name: str, sysroot: Path, cache_subnets: int) -> DaemonProcess:
     config = {"engine": {"cache_subnets": cache_subnets}, "monitor": MONITOR, "policy": {"trigger": TRIGGER}}
-    return daemon(config, sysroot)
+    return daemon(config, sysroot, name)
 
 
 def _collect(started: DaemonProcess, device: Device, rate_hz: float, wanted: int, *, hits: bool) -> list[Evolution]:

@@ -14,7 +14,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from adaspring.engine.assemble import Assembled, Assembler
-from adaspring.engine.onnx.proto import INPUT, IR_VERSION, MICROSOFT, OPSET, OUTPUT, encode
+from adaspring.engine.onnx.graph import encode
+from adaspring.engine.onnx.proto import INPUT, IR_VERSION, MICROSOFT, OPSET, OUTPUT
+from adaspring.space import Layer, run_block
 from benchmarks.harness import finish, har, percentile
 
 SUBNETS = 200
@@ -50,27 +52,47 @@ def main() -> None:
     )
 
 
-def _with_onnx(assembled: Assembled, shape: tuple[int, ...], outputs: int) -> bytes:
-    nodes, weights, source = [], [], INPUT
-    for index, folded in enumerate(assembled.layers):
-        conv, dimensions = folded.layer.conv, len(folded.layer.in_size)
+class _Builder:
+    """Writes operations with the builder of the onnx package; a tensor is its name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+
+    def convolve(self, layer: Layer, x: str) -> str:
+        """See `space.Arithmetic`."""
+        conv = layer.conv
         attributes: dict[str, Any] = {
-            "kernel_shape": [conv.kernel] * dimensions,
-            "strides": [conv.stride] * dimensions,
-            "pads": [conv.kernel // 2] * (2 * dimensions),
+            "kernel_shape": conv.kernel,
+            "strides": conv.stride,
+            "pads": [extent // 2 for extent in conv.kernel] * 2,
             "group": conv.out_channels if conv.depthwise else 1,
         }
-        names, target = [source, f"w{index}", f"b{index}"], f"t{index}"
         if conv.relu:
-            node = helper.make_node("FusedConv", names, [target], domain=MICROSOFT, activation="Relu", **attributes)
-        else:
-            node = helper.make_node("Conv", names, [target], **attributes)
-        nodes.append(node)
-        weights += [
-            numpy_helper.from_array(folded.weight, f"w{index}"),
-            numpy_helper.from_array(folded.bias, f"b{index}"),
-        ]
-        source = target
+            attributes |= {"activation": "Relu", "domain": MICROSOFT}
+        names = [x, f"{layer.name}.w", f"{layer.name}.b"]
+        self.nodes.append(helper.make_node("FusedConv" if conv.relu else "Conv", names, [layer.name], **attributes))
+        return layer.name
+
+    def concatenate(self, parts: list[str]) -> str:
+        """See `space.Arithmetic`."""
+        self.nodes.append(helper.make_node("Concat", parts, [f"{parts[0]}.merged"], axis=1))
+        return f"{parts[0]}.merged"
+
+    def add(self, x: str, shortcut: str) -> str:
+        """See `space.Arithmetic`."""
+        self.nodes.append(helper.make_node("Add", [x, shortcut], [f"{x}.sum"]))
+        self.nodes.append(helper.make_node("Relu", [f"{x}.sum"], [f"{x}.out"]))
+        return f"{x}.out"
+
+
+def _with_onnx(assembled: Assembled, shape: tuple[int, ...], outputs: int) -> bytes:
+    builder, source = _Builder(), INPUT
+    for block in assembled.blocks:
+        source = run_block(block, source, builder)
+    nodes, weights = builder.nodes, []
+    for name, folded in assembled.layers.items():
+        weights.append(numpy_helper.from_array(folded.weight, f"{name}.w"))
+        weights.append(numpy_helper.from_array(folded.bias, f"{name}.b"))
     nodes += [
         helper.make_node("GlobalAveragePool", [source], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["features"]),

@@ -25,7 +25,26 @@ CONSOLE = Console(stderr=True, highlight=False)
 
 def har() -> Bundle:
     """The HAR bundle."""
-    return load_bundle(resource("models", "har", "bundle"))
+    return bundle("har")
+
+
+def bundle(name: str) -> Bundle:
+    """A bundle that ships with the project."""
+    return load_bundle(resource("models", name, "bundle"))
+
+
+def shipped() -> list[str]:
+    """Names of the bundles that ship with the project, the one with most weights last."""
+
+    def size(name: str) -> int:
+        return resource("models", name, "bundle", "weights.safetensors").stat().st_size
+
+    return sorted((path.parent.parent.name for path in resource("models").glob("*/bundle/manifest.json")), key=size)
+
+
+def har_and_largest() -> list[str]:
+    """HAR, and the bundle with most weights where that is another."""
+    return list(dict.fromkeys(["har", shipped()[-1]]))
 
 
 def board() -> str:
@@ -33,16 +52,17 @@ def board() -> str:
     return find_board("auto", Path("/")).name
 
 
-def state() -> Path:
-    """State folder with measured tables of this machine; profiles on first use."""
+def state(name: str = "har") -> Path:
+    """State folder with measured tables of a bundle on this machine; profiles on first use."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaspring"
-    profile_if_missing("har", folder, board(), limit_s=60.0, console=CONSOLE)
+    profile_if_missing(name, folder, board(), limit_s=60.0, console=CONSOLE)
     return folder
 
 
-def daemon(config: Mapping[str, Any], sysroot: Path | None = None) -> DaemonProcess:
-    """A daemon that serves HAR with measured tables of this machine."""
-    return DaemonProcess({"bundle": "har", "device": {"profile": board()}, **config}, state=state(), sysroot=sysroot)
+def daemon(config: Mapping[str, Any], sysroot: Path | None = None, name: str = "har") -> DaemonProcess:
+    """A daemon that serves a bundle with measured tables of this machine."""
+    described = {"bundle": name, "device": {"profile": board()}, **config}
+    return DaemonProcess(described, state=state(name), sysroot=sysroot)
 
 
 def windows() -> npt.NDArray[np.float32]:
@@ -50,6 +70,14 @@ def windows() -> npt.NDArray[np.float32]:
     with np.load(resource("models", "har", "sample", "sample.npz"), allow_pickle=False) as arrays:
         x: npt.NDArray[np.float32] = arrays["x"].astype(np.float32)
         return x
+
+
+def frames_of(name: str, count: int = 64) -> npt.NDArray[np.float32]:
+    """Frames of a bundle: real windows of HAR, noise of the right shape for others."""
+    if name == "har":
+        return windows()[:count]
+    shape = bundle(name).manifest.input.shape
+    return np.random.default_rng(5).standard_normal((count, *shape), dtype=np.float32)
 
 
 def percentile(values: npt.ArrayLike, percent: float) -> float:

@@ -24,7 +24,7 @@ import zmq
 from adaspring.client import Client
 from adaspring.client.core import Codec
 from adaspring.serve.protocol import MetaHeader
-from benchmarks.harness import windows
+from benchmarks.harness import frames_of
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class _Generator:
         with Client(endpoint, timeout_s=5.0) as client:
             self._meta: MetaHeader = client.meta()
         self._codec = Codec(None)
-        self._x = windows()
+        self._x = frames_of(self._meta.name)
         self._in_flight = in_flight
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)

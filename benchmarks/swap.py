@@ -1,23 +1,27 @@
-"""Thousands of swaps under continuous load: frames lost, doubled or mislabelled, and latency while swapping."""
+"""10,000 swaps under continuous load: frames lost, doubled or mislabelled, latency while swapping, growth of memory."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from adaspring.app.evolution import Evolution
 from adaspring.bundle import Bundle
 from adaspring.cli.process import DaemonProcess
 from adaspring.engine import make_engine
 from adaspring.space import Genome
-from benchmarks.harness import daemon, finish, har, percentile, windows
+from benchmarks.harness import bundle, daemon, finish, frames_of, har_and_largest, percentile
 from benchmarks.load import Frames, load
 
-SWAPS_EACH = 1250
+SWAPS = 10_000
+#: Memory is looked at so often; the first tenth of the swaps fills caches and is left out of the slope.
+LOOK_EVERY = 25
 #: Largest difference of a logit between the daemon's engine and the one that checks it.
 TOLERANCE = 1e-4
 #: Consecutive subnets differ by at least so many tolerances on every window.
@@ -39,35 +43,54 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Swaps, what happened to every frame meanwhile, and frames without swaps before."""
+    """Swaps, what happened to every frame meanwhile, frames without swaps before, and the daemon's memory."""
 
     swaps: list[Swap]
     frames: Frames
     steady: Frames
+    rss_mib: list[float]
 
 
 def main() -> None:
-    """Swap at 70 % of saturation, then at saturation."""
-    bundle = har()
-    genomes, expected = _distinct_subnets(bundle)
-    with daemon({"engine": {"cache_subnets": 0}, "policy": {"trigger": {"period_s": 3600.0}}}) as started:
-        names = [bundle.space.format(genome) for genome in genomes]
+    """Swap at 70 % of saturation, then at saturation, with HAR and with the largest bundle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--swaps", type=int, default=SWAPS, help="of each bundle, half of them at saturation")
+    options = parser.parse_args()
+    finish({"bundles": {name: _measure(name, options.swaps // 2) for name in har_and_largest()}})
+
+
+def _measure(name: str, swaps_each: int) -> dict[str, float]:
+    served = bundle(name)
+    genomes, expected = _distinct_subnets(served, frames_of(name))
+    config = {"engine": {"cache_subnets": 0}, "policy": {"trigger": {"period_s": 3600.0}}}
+    with daemon(config, name=name) as started:
+        names = [served.space.format(genome) for genome in genomes]
         with load(started.endpoint, rate_hz=None) as frames:
             time.sleep(3.0)
         rate_hz = LOAD * len(frames[0].sent_s) / float(np.ptp(frames[0].sent_s))
-        paced = _swap(started, names, rate_hz)
-        saturated = _swap(started, names, None)
+        paced = _swap(started, names, rate_hz, swaps_each)
+        saturated = _swap(started, names, None, swaps_each)
     figures: dict[str, float] = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
     checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in (paced, saturated)]
-    figures |= {name: sum(check[name] for check in checks) for name in checks[0]}
+    figures |= {check: sum(each[check] for each in checks) for check in checks[0]}
     figures |= _latencies(paced, "")
     figures |= _latencies(saturated, "_at_saturation")
-    finish(figures)
+    return figures | _growth([*paced.rss_mib, *saturated.rss_mib])
 
 
-def _distinct_subnets(bundle: Bundle) -> tuple[list[Genome], list[npt.NDArray[np.float32]]]:
+def _growth(rss_mib: list[float]) -> dict[str, float]:
+    settled = rss_mib[len(rss_mib) // 10 :]
+    slope = np.polyfit(np.arange(len(settled)) * LOOK_EVERY, settled, 1)[0] if len(settled) > 1 else np.nan
+    return {
+        "rss_first_mib": round(settled[0], 2),
+        "rss_last_mib": round(settled[-1], 2),
+        "rss_slope_mib_per_1000_swaps": round(float(slope) * 1000, 4),
+    }
+
+
+def _distinct_subnets(bundle: Bundle, x: npt.NDArray[np.float32]) -> tuple[list[Genome], list[npt.NDArray[np.float32]]]:
     """Random subnets, any two of which differ clearly on every sample window, and their logits."""
-    engine, x = make_engine("onnxruntime", bundle), windows()
+    engine = make_engine("onnxruntime", bundle)
     genomes: list[Genome] = []
     logits: list[npt.NDArray[np.float32]] = []
     for genome in bundle.space.random(np.random.default_rng(7), 400):
@@ -81,22 +104,25 @@ def _distinct_subnets(bundle: Bundle) -> tuple[list[Genome], list[npt.NDArray[np
     raise SystemExit(f"only {len(genomes)} of {SUBNETS} subnets differ by {APART} tolerances on every window")
 
 
-def _swap(started: DaemonProcess, names: list[str], rate_hz: float | None) -> Outcome:
+def _swap(started: DaemonProcess, names: list[str], rate_hz: float | None, wanted: int) -> Outcome:
     rng = np.random.default_rng(11)
     with load(started.endpoint, rate_hz=rate_hz) as steady:
         time.sleep(6.0)
     swaps: list[Swap] = []
+    process, rss_mib = psutil.Process(started.process.pid), []
     with started.control() as control, load(started.endpoint, rate_hz=rate_hz) as frames:
         last = -1
-        while len(swaps) < SWAPS_EACH:
+        while len(swaps) < wanted:
             choice = int(rng.integers(len(names) - 1))
             last = choice + (choice >= last) if last >= 0 else choice
             trigger_s = time.monotonic()
             evolution = msgspec.convert(control.call("pin", subnet=names[last]), Evolution)
             if evolution.swapped:
                 swaps.append(Swap(trigger_s, evolution.generation))
+                if len(swaps) % LOOK_EVERY == 0:
+                    rss_mib.append(process.memory_info().rss / 2**20)
             time.sleep(0.012)
-    return Outcome(swaps, frames[0], steady[0])
+    return Outcome(swaps, frames[0], steady[0], rss_mib)
 
 
 def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from adaspring.bundle import (
     write_bundle,
 )
 from adaspring.engine.base import Active, Batch
+from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
@@ -73,6 +74,40 @@ def image_spec() -> SpaceSpec:
             SlotSpec(width=16, stride=2, operators=ALL_OPERATORS, ratios=(1.0, 0.5)),
             SlotSpec(width=16, operators=ALL_OPERATORS, ratios=(1.0, 0.5), skippable=True),
             SlotSpec(width=24, stride=2, operators=ALL_OPERATORS, ratios=(1.0,)),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def residual_spec() -> SpaceSpec:
+    """A 1-D space of two residual stages, one begun by a plain slot and one by a projection, with a group."""
+    return SpaceSpec(
+        input_channels=3,
+        input_size=(31,),
+        outputs=4,
+        groups={"elite": {"conv": (1.0, 0.5), "fire": (1.0, 0.5), "dwsep": (0.5,), "lowrank": (0.5,)}},
+        slots=(
+            SlotSpec(width=32, kernel=7, stride=2, group="elite"),
+            SlotSpec(width=24, group="elite", shortcut="identity", skippable=True),
+            SlotSpec(width=32, stride=2, group="elite", shortcut="projection"),
+            SlotSpec(width=32, group="elite", shortcut="identity"),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def residual_image_spec() -> SpaceSpec:
+    """A 2-D space with a fixed strided stem, a residual stage and every operator."""
+    operators = ("conv", "fire", "dwsep", "lowrank", "spatial")
+    return SpaceSpec(
+        input_channels=3,
+        input_size=(17, 14),
+        outputs=5,
+        slots=(
+            SlotSpec(width=16, kernel=5, stride=2),
+            SlotSpec(width=32, stride=2, operators=operators, ratios=(1.0, 0.5)),
+            SlotSpec(width=32, operators=operators, ratios=(1.0, 0.5), shortcut="identity", skippable=True),
+            SlotSpec(width=48, stride=2, operators=operators, ratios=(1.0, 0.5), shortcut="projection"),
         ),
     )
 
@@ -186,6 +221,7 @@ class ToySubnet:
         """Make one that computes at once, unless it is held, and raises `error` if there is one."""
         self.genome = np.zeros(1, dtype=np.int16)
         self.name = f"toy-{factor:g}"
+        self.batch_sizes: tuple[int, ...] = (1, 2, 4, 8)
         self.started = threading.Semaphore(0)
         self.permits = threading.Semaphore(0)
         self._factor = factor
@@ -211,6 +247,9 @@ class RunningPlane:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._claim = claim(endpoint, mode=DATA_MODE)
         model = options.pop("model", TOY_MODEL)
+        make_curve: Callable[[zmq.Context[zmq.Socket[bytes]]], CurveListener] | None = options.pop("curve", None)
+        self._curve = None if make_curve is None else make_curve(self._context)
+        options["curve"] = self._curve
         self.plane = DataPlane(self._context, self._claim, self.active, model, **({"idle_s": 0.02} | options))
         self.plane.bind()
         self._thread = threading.Thread(target=self.plane.run)
@@ -221,6 +260,8 @@ class RunningPlane:
         self.plane.stop()
         self._thread.join(5)
         assert not self._thread.is_alive()
+        if self._curve is not None:
+            self._curve.close()
         self._context.term()
         self._claim.release()
 

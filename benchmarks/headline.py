@@ -1,0 +1,52 @@
+"""AdaSpring against hand-crafted compression, all tasks: ``python -m benchmarks.headline TASK... --data DIR``.
+
+Reads the bundles under models/ and the baselines that ``adaspring baselines`` has trained;
+a task whose baselines are not all there says which are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from adaspring.app.locate import find_board
+from adaspring.bundle import load_bundle
+from adaspring.resources import resource
+from adaspring.workbench.baselines.evidence import gather
+from adaspring.workbench.data import find_data
+from adaspring.workbench.progress import steps
+from adaspring.workbench.recipe import load_recipe
+from benchmarks.harness import CONSOLE, finish
+
+
+def main() -> None:
+    """Compare every task that is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", default=["har"])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--work", type=Path, default=Path(".cache", "baselines"))
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--noisy", action="store_true")
+    options = parser.parse_args()
+    tasks: dict[str, Any] = {}
+    for name in options.tasks:
+        recipe = load_recipe(resource("models", name, "recipe.toml"))
+        bundle = load_bundle(resource("models", name, "bundle"))
+        with steps(CONSOLE, name, None) as tell:
+            report, _ = gather(
+                recipe,
+                bundle,
+                find_data(recipe, options.data),
+                options.work / name,
+                find_board("auto", Path("/")),
+                runs=options.runs,
+                noisy=options.noisy,
+                advance=tell,
+            )
+        tasks[name] = {**report["headline"], "missing": report["missing"]}
+    finish({"tasks": tasks})
+
+
+if __name__ == "__main__":
+    main()
