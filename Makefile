@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --prefer-binary
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup-run setup test check bench clean
+.PHONY: help run setup-run setup test check bench deb clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [DEMO_SECONDS=60] [CONSTRAINTS=deploy/constraints/FILE.txt]"
@@ -39,6 +39,9 @@ bench: setup ## list the benchmarks
 		name=$${file#benchmarks/}; \
 		printf '  %s -m benchmarks.%-12s %s\n' "$(BIN)/python" "$${name%.py}" "$$(sed -n '1s/^"""//;1s/"""$$//;1p' "$$file")"; \
 	done
+
+deb: setup ## build the Debian package into dist (root; DEB_ARCH=arm64 under qemu-user)
+	@sh scripts/build-deb.sh $(BIN)/python $(DEB_ARCH)
 
 clean: ## remove what builds, tests and checks leave behind; .venv stays
 	rm -rf build dist daemon/*.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
