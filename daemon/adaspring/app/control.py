@@ -162,6 +162,8 @@ class ControlLoop:
         cause = None if self._pinned else self._trigger.check(self._context, now_s)
         if cause is not None:
             self._try_evolve(cause, seen_s)
+        else:
+            self._evolver.warm_batches(self._data.crowd())
         self._shed()
         self._announcer.sensed(self._context, self._monitor.readings["throttled"])
         self._tend_tables()
@@ -184,6 +186,7 @@ class ControlLoop:
             self._announcer.failed(subnet, cause, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
+        self._evolver.warm_batches(self._data.crowd())
         decision = evolution.decision
         if decision is not None:
             self._context, self._budgets = decision.context, decision.budgets
