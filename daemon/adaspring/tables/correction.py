@@ -202,6 +202,11 @@ class LatencyCorrection:
             if now - state.at < EXPIRES_S
         )
 
+    def redate(self, by_s: float) -> None:
+        """Follow the wall clock, which was set by so many seconds: what was learned is no older for it."""
+        for state in self._states.values():
+            state.at += by_s
+
     def restore(self, learned: Iterable[Learned]) -> None:
         """Go on from what was learned before a restart; what has expired is left out."""
         now = self._wall()
