@@ -196,6 +196,21 @@ def test_what_was_never_there_is_looked_for_ever_less_often() -> None:
     assert [0, RETRY_S, 3 * RETRY_S, 7 * RETRY_S, 7 * RETRY_S + 40, 7 * RETRY_S + 40 + RESCAN_S] == scans[:6]
 
 
+def test_devices_are_not_looked_for_all_at_once(daemon: Daemon) -> None:
+    """After the first tick none looks for devices of more than one sensor; within a minute all are looked for."""
+    gauges = [Gauge() for _ in range(12)]
+    monitor = monitor_of(daemon, *gauges)
+    monitor.tick()
+    most = 0
+    for _ in range(int(RESCAN_S)):
+        daemon.now_s += 1
+        before = sum(gauge.scans for gauge in gauges)
+        monitor.tick()
+        most = max(most, sum(gauge.scans for gauge in gauges) - before)
+    assert most == 1
+    assert min(gauge.scans for gauge in gauges) == 2
+
+
 def test_after_a_suspension_nothing_old_is_believed(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
     """The monotonic clock stands still while a device sleeps; what was read before it is read anew."""
     caplog.set_level(logging.INFO)

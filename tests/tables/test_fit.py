@@ -95,3 +95,13 @@ def test_rank_correlation_is_kendalls() -> None:
     first, second = rng.integers(0, 8, (2, 60)).astype(float)
     assert kendall_tau(first, second) == pytest.approx(kendalltau(first, second).statistic)
     assert kendall_tau(np.ones(5), np.arange(5.0)) == 0.0
+
+
+def test_what_is_illegal_stays_infinite_when_noise_tilts_the_line(space: SearchSpace) -> None:
+    """Targets that fall as the prior rises give a negative slope, and a table that can still be searched."""
+    prior = SlotTable.of_macs(space, analytic_tables(space))
+    genomes = space.random(np.random.default_rng(5), 80)
+    base = prior.evaluate(space, genomes)
+    fit = fit_slot_table(space, genomes, 2 * base.max() - base, prior, relative=False)
+    fit.table.check(space, "latency")
+    np.testing.assert_array_equal(np.isinf(prior.values), fit.table.values == np.inf)

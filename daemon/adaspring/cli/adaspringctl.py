@@ -16,6 +16,7 @@ from adaspring.cli.ctl.keys import add_keys
 from adaspring.cli.ctl.report import add_report
 from adaspring.cli.ctl.service import add_service
 from adaspring.cli.ctl.steer import add_steer
+from adaspring.cli.top.command import add_top
 from adaspring.errors import AdaSpringError
 
 
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = Commands(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"))
     add_inspect(commands)
+    add_top(commands)
     add_steer(commands)
     add_keys(commands)
     add_bundle(commands)

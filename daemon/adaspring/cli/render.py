@@ -12,8 +12,10 @@ from adaspring.context.model import Context
 from adaspring.tables import Learned
 
 #: Colour of each operator; a skipped slot is dim.
-_COLOURS = {"conv": "cyan", "dwsep": "magenta", "lowrank": "yellow"}
+_COLOURS = {"conv": "cyan", "dwsep": "magenta", "fire": "red", "lowrank": "yellow", "spatial": "green"}
 _BAR = 24
+#: From so many microseconds on a duration is told in milliseconds.
+_LONG_US = 10_000.0
 
 
 def bar(share: float, width: int = _BAR, colour: str = "green") -> Text:
@@ -85,8 +87,10 @@ def prediction_table(status: Status) -> Table:
 
 
 def microseconds(value: float | None) -> str:
-    """A duration, or a dash where there is none yet."""
-    return "—" if value is None else f"{value:,.0f} µs"
+    """A duration given in microseconds, or a dash where there is none yet."""
+    if value is None:
+        return "—"
+    return f"{value:,.0f} µs" if value < _LONG_US else f"{value / 1e3:,.1f} ms"
 
 
 def evolution_line(evolution: Evolution) -> Text:
@@ -97,6 +101,15 @@ def evolution_line(evolution: Evolution) -> Text:
     return line
 
 
+def state_words(status: Status) -> list[str]:
+    """The generation, and what is out of the ordinary."""
+    words = [f"generation {status.generation}"]
+    words += ["pinned by an operator"] if status.pinned else []
+    words += ["profiling in the background"] if status.profiling else []
+    words += ["tables are an estimate"] if status.tables.estimate else []
+    return words
+
+
 def status_view(status: Status) -> RenderableType:
     """All of a status."""
     requests = status.requests
@@ -105,14 +118,10 @@ def status_view(status: Status) -> RenderableType:
         (f"{status.model} {status.bundle_version}", "bold"),
         f" on {status.device}, {status.engine}, up {status.uptime_s:,.0f} s",
     )
-    state = [f"generation {status.generation}"]
-    state += ["pinned by an operator"] if status.pinned else []
-    state += ["profiling in the background"] if status.profiling else []
-    state += ["tables are an estimate"] if status.tables.estimate else []
     return Group(
         heading,
         Text(""),
-        Text.assemble((status.subnet, "bold cyan"), f"  ({', '.join(state)})"),
+        Text.assemble((status.subnet, "bold cyan"), f"  ({', '.join(state_words(status))})"),
         slots_table(status.slots),
         Text(""),
         prediction_table(status),

@@ -26,7 +26,7 @@ from adaspring.context.sysroot import Sysroot
 from adaspring.context.thermal import ThermalSensor
 from adaspring.context.vcgencmd import firmware
 from adaspring.context.wall_clock import time_of_day
-from adaspring.context.watch import Watch
+from adaspring.context.watch import RESCAN_S, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,10 @@ class Monitor:
             sensors: To read instead of all that are known.
             deadline_s: How long one sensor may hold a tick, in seconds.
         """
-        self._watches = [Watch(sensor, deadline_s) for sensor in sensors or sensors_of(sysroot)]
+        # Each looks for its devices in a rhythm of its own, so that no tick has to look for all of them.
+        self._watches = [
+            Watch(sensor, deadline_s, RESCAN_S - place) for place, sensor in enumerate(sensors or sensors_of(sysroot))
+        ]
         self._crew = Crew(deadline_s)
         self._counters = counters
         self._clock = clock

@@ -14,10 +14,10 @@ from adaspring.context.sensor import Sensor
 
 _log = logging.getLogger(__name__)
 
-#: How often devices are looked for anew, in seconds.
+#: How often devices are looked for anew at least, in seconds.
 RESCAN_S = 60.0
 #: The same soon after a sensor went, or while it was never there: it may come under another number.
-#: Each look in vain doubles it, up to `RESCAN_S`.
+#: Each look in vain doubles it, up to how often they are looked for anyway.
 RETRY_S = 5.0
 #: How much older than the sensor's interval a reading may get while a read takes its time, in seconds.
 PATIENCE_S = 3.0
@@ -33,12 +33,19 @@ class Watch:
         slow: Whether the last look took longer than the deadline, so that nobody should wait for the next.
     """
 
-    def __init__(self, sensor: Sensor, deadline_s: float = DEADLINE_S) -> None:
-        """Read nothing yet."""
+    def __init__(self, sensor: Sensor, deadline_s: float = DEADLINE_S, rescan_s: float = RESCAN_S) -> None:
+        """Read nothing yet.
+
+        Args:
+            sensor: To be read.
+            deadline_s: What is too long for a look, in seconds.
+            rescan_s: How often its devices are looked for anew, in seconds.
+        """
         self.busy = False
         self.slow = False
         self._sensor = sensor
         self._deadline_s = deadline_s
+        self._rescan_s = rescan_s
         self._scanned_s: float | None = None
         self._retry_s = RETRY_S
         self._begun_s: float | None = None
@@ -85,7 +92,7 @@ class Watch:
 
     def _read(self, now_s: float) -> Mapping[str, Reading]:
         if self._scan_is_due(now_s):
-            self._retry_s = min(2 * self._retry_s, RESCAN_S) if self._scanned_s is not None else RETRY_S
+            self._retry_s = min(2 * self._retry_s, self._rescan_s) if self._scanned_s is not None else RETRY_S
             self._scan(now_s)
         readings = self._sensor.read()
         if self._lost(readings):
@@ -117,7 +124,7 @@ class Watch:
             return True
         absent = {name for name, reading in self._heard[1].items() if reading.value is None}
         missing = len(absent) == len(self._heard[1]) or bool(absent & self._seen)
-        return now_s - self._scanned_s >= (self._retry_s if missing else RESCAN_S)
+        return now_s - self._scanned_s >= (self._retry_s if missing else self._rescan_s)
 
     def _scan(self, now_s: float) -> None:
         self._sensor.discover()

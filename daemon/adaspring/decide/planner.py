@@ -110,6 +110,7 @@ class Planner:
         known = space.full()[None] if atlas is None else atlas.genomes
         self._search = Search(self._formulation.problem, known)
         self.fingerprint = self._digest(known)
+        self._looked_up: tuple[bytes, float, float] = (b"", 0.0, 0.0)
 
     def choose(
         self,
@@ -261,14 +262,14 @@ class Planner:
             context: Under which they were measured; None for that of the last decision.
         """
         conditions = self._conditions if context is None else self.conditions(context)
-        predicted = float(self.tables.latency_us.evaluate(self.space, genome[None])[0])
+        predicted, _ = self._uncorrected(genome)
         self.correction.observe(predicted, latency_us, conditions[0], genome.tobytes())
 
     def observe_power(self, genome: Genome, context: Context) -> None:
         """Learn from a context that tells the power drawn while a subnet answers frames."""
         if context.power_w is None or context.event_rate_hz is None:
             return
-        energy_mj = float(self.tables.energy_mj.evaluate(self.space, genome[None])[0])
+        _, energy_mj = self._uncorrected(genome)
         predicted_w = energy_mj * 1e-3 * context.event_rate_hz
         self.energy_correction.observe(predicted_w, context.power_w, self.conditions(context)[0])
 
@@ -283,6 +284,15 @@ class Planner:
             switching_cost=0.0 if urgent else self.policy.switching_cost,
             slack=0.0 if urgent else self.policy.trigger.latency_slack_percent / 100,
         )
+
+    def _uncorrected(self, genome: Genome) -> tuple[float, float]:
+        """Latency and energy of a subnet in the tables; looked up once for the frames of many ticks."""
+        key = genome.tobytes()
+        if key != self._looked_up[0]:
+            latency_us = self.tables.latency_us.evaluate(self.space, genome[None])[0]
+            energy_mj = self.tables.energy_mj.evaluate(self.space, genome[None])[0]
+            self._looked_up = (key, float(latency_us), float(energy_mj))
+        return self._looked_up[1:]
 
     def _digest(self, known: Genome) -> str:
         digest = hashlib.blake2b(digest_size=8)

@@ -121,7 +121,7 @@ class _State:
         # What was known before stands until the window says more than chance.
         if len(self.window) < AGREEING:
             return
-        self.estimate = float(np.percentile(self.window, LOW_PERCENTILE))
+        self.estimate = _percentile(self.window, LOW_PERCENTILE)
         before = self.known.pop(self.subnet, None)
         if before is not None:
             self.known = {name: off + self.estimate - before for name, off in self.known.items()}
@@ -130,6 +130,15 @@ class _State:
         self.known[self.subnet] = self.estimate
         while len(self.known) > REMEMBERED:
             self.known.pop(next(iter(self.known)))
+
+
+def _percentile(values: Iterable[float], percent: float) -> float:
+    """As numpy's, which takes a hundred times as long for a few dozen values: an evolution waits for it."""
+    ordered = sorted(values)
+    rank = (len(ordered) - 1) * percent / 100.0
+    below = int(rank)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
 class LatencyCorrection:
@@ -228,6 +237,11 @@ class LatencyCorrection:
             for condition, state in self._states.items()
             if now - state.at < EXPIRES_S
         )
+
+    def redate(self, by_s: float) -> None:
+        """Follow the wall clock, which was set by so many seconds: what was learned is no older for it."""
+        for state in self._states.values():
+            state.at += by_s
 
     def restore(self, learned: Iterable[Learned]) -> None:
         """Go on from what was learned before a restart; what has expired is left out."""

@@ -125,6 +125,12 @@ def _along(lines: Array, precision: npt.NDArray[np.intp], x: Array) -> Array:
     return along
 
 
+def _scaled(prior: Array, slope: Array) -> Array:
+    """A prior times slopes; what is illegal stays infinite, whichever way noise tilts the line."""
+    scaled: Array = np.multiply(prior, slope, out=np.full_like(prior, np.inf), where=np.isfinite(prior))
+    return scaled
+
+
 def _ridge(design: Array, target: Array, weights: Array, ridges: tuple[float, ...]) -> list[Array]:
     # Weights are scaled to a mean of one, so that a ridge counts in observations.
     scale = weights / weights.mean()
@@ -183,8 +189,8 @@ class TableFeatures:
             lines: Slope and intercept for each precision, shape ``(P, 2)``, or for all, ``(1, 2)``.
         """
         slope, intercept = lines.T
-        values = prior.values * slope[:, None, None, None]
-        head = prior.head * slope[:, None] + intercept[:, None]
+        values = _scaled(prior.values, slope[:, None, None, None])
+        head = _scaled(prior.head, slope[:, None]) + intercept[:, None]
         known = self._entry >= 0
         values[known] += solution[self._entry[known]]
         final = self._head >= 0

@@ -26,12 +26,12 @@ from adaspring.errors import AdaSpringError, ConfigError
 
 #: Lines of the journal that are taken.
 JOURNAL_LINES = 5000
-#: Values of keys that sound like these, and whatever looks like a key, are masked.
+#: Values of keys that sound like these, and whatever looks like a key, are masked; a path as long as a key is none.
 _SECRETS = re.compile(
     r"""(?ix)
     (?P<key> \b[\w.-]*(?:password|passwd|secret|token|credential|private)[\w.-]* \s*[=:]\s* ) \S[^\n]*
     | (?P<pem> -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?-----END\ [A-Z\ ]*PRIVATE\ KEY----- )
-    | (?P<z85> (?<![0-9A-Za-z]) [0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$\#]{40} (?=["'\s]|$) )
+    | (?P<z85> (?<![0-9A-Za-z]) (?!/[\w./-]{39}["'\s]) [0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$\#]{40} (?=["'\s]|$) )
     """,
     re.DOTALL,
 )

@@ -14,10 +14,9 @@ from rich.text import Text
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status
 from adaspring.cli.demo.app import Tally
+from adaspring.cli.gauges import context_gauges
 from adaspring.cli.render import bar, microseconds, prediction_table, slots_table
 
-#: Temperatures between which the bar of temperature runs, in degrees Celsius.
-_COLD_C, _HOT_C = 30.0, 90.0
 #: From so many columns on there is room for long bars.
 _WIDE = 100
 
@@ -67,7 +66,7 @@ def screen(moment: Moment, width: int) -> RenderableType:
         Layout(_panel(_evolutions(moment), "evolutions"), minimum_size=5),
     )
     layout["middle"].split_row(
-        Layout(_panel(_context(moment, short), "context"), size=25 + short),
+        Layout(_panel(context_gauges(moment.status, short), "context"), size=25 + short),
         Layout(_panel(slots_table(moment.status.slots, long), "active subnet"), size=22 + long),
         Layout(_panel(_frames(moment), "frames")),
     )
@@ -89,34 +88,6 @@ def _header(moment: Moment) -> Panel:
     )
     text.append(bar(moment.progress, 20, "yellow"))
     return Panel(text, border_style="green")
-
-
-def _context(moment: Moment, width: int) -> Table:
-    context = moment.status.context
-    table = Table.grid(padding=(0, 1))
-    for _ in range(3):
-        table.add_column(no_wrap=True)
-
-    def row(name: str, value: float | None, unit: str, share: float = 0.0, colour: str = "") -> None:
-        shown = Text("—", "bright_black") if value is None else Text(f"{value:.0f} {unit}")
-        table.add_row(name, shown, bar(share, width, colour) if colour and value is not None else "")
-
-    battery = context.battery_percent
-    row("battery", battery, "%", (battery or 0) / 100, "green" if (battery or 0) > 30 else "red")  # noqa: PLR2004 - percent
-    table.add_row("supply", "plugged" if context.external_power else "battery", "")
-    heat = context.temperature_c
-    share = ((heat or 0) - _COLD_C) / (_HOT_C - _COLD_C)
-    row("heat", heat, "°C", share, "green" if share < 0.6 else "red")  # noqa: PLR2004 - two thirds of the bar
-    table.add_row("throttled", Text("yes", "bold red") if context.throttled else "no", "")
-    row("memory", context.memory_available_mib, "MiB")
-    rate = context.event_rate_hz
-    row("events", rate, "Hz", (rate or 0) / 100, "cyan")
-    budgets = moment.status.budgets
-    table.add_row("")
-    table.add_row("λ energy", f"{budgets.lambda_energy:.0%}", bar(budgets.lambda_energy, width, "magenta"))
-    table.add_row("p95 ≤", microseconds(budgets.latency_p95_us), "")
-    table.add_row("accuracy ≥", f"{budgets.accuracy_percent:.1f} %", "")
-    return table
 
 
 def _frames(moment: Moment) -> Group:

@@ -1,0 +1,1 @@
+"""``adaspringctl top``: what the daemon does, live in a terminal."""
