@@ -20,7 +20,7 @@ from adaspring.app.learning import (
 from adaspring.context.model import Context
 from adaspring.decide import Planner
 from adaspring.space import Genome
-from adaspring.tables import DeviceTables, SlotTable
+from adaspring.tables import DeviceTables, Evidence, Learned, SlotTable
 
 CONTEXT = Context(at_s=0.0, external_power=True, temperature_c=40.0)
 
@@ -43,9 +43,9 @@ def wall() -> Wall:
     return Wall()
 
 
-def taught(path: Path, planner: Planner, wall: Wall) -> Learner:
-    """A learner whose corrections the planner uses."""
-    learner = Learner(path, planner.tables, wall=wall)
+def taught(path: Path, planner: Planner, wall: Wall, boot: Wall | None = None) -> Learner:
+    """A learner whose corrections the planner uses; without a time since boot nobody sets the wall clock."""
+    learner = Learner(path, planner.tables, wall=wall, since_boot=boot or wall)
     planner.correction, planner.energy_correction = learner.latency, learner.energy
     return learner
 
@@ -74,6 +74,38 @@ def test_learning_survives_a_restart_and_is_written_seldom(
     assert again.latency.factor(*planner.conditions(CONTEXT)) == pytest.approx(2.0)
     assert learner.evidence == again.evidence
     assert len(again.evidence) == 1
+
+
+def dated(learner: Learner) -> list[Learned | Evidence]:
+    """All that it would keep with a date."""
+    return [*learner.latency.learned(), *learner.energy.learned(), *learner.evidence]
+
+
+@pytest.mark.parametrize("years", [56, -56])
+def test_a_wall_clock_that_is_set_ages_nothing(
+    tmp_path: Path, make_planner: Callable[..., Planner], as_measured: DeviceTables, wall: Wall, years: int
+) -> None:
+    """What was learned before the clock was first synchronised stays, dated as if it had been right all along."""
+    planner, path, boot = make_planner(tables=as_measured), tmp_path / "learned.json", Wall()
+    learner = taught(path, planner, wall, boot)
+    genome = planner.space.full()
+    learner.observe(planner, genome, frames(planner, genome, 2.0), CONTEXT)
+    for look in range(200):
+        learner.energy.observe(look % 20, 3.0 * (look % 20) + 1.0)
+    before = dated(learner)
+    assert len(before) == 3
+
+    moved_s = years * 365 * 86_400.0
+    wall.now += moved_s + 1
+    boot.now += 1
+    learner.observe(planner, genome, frames(planner, genome, 2.0)[:0], CONTEXT)
+    assert [msgspec.structs.replace(piece, at=piece.at + moved_s) for piece in before] == dated(learner)
+    learner.save_if_due()
+    assert not path.exists()
+    wall.now += SAVE_S
+    boot.now += SAVE_S
+    learner.save_if_due()
+    assert path.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 99}', b"[1]"])

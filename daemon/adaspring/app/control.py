@@ -33,6 +33,15 @@ _log = logging.getLogger(__name__)
 RECENT_EVOLUTIONS = 256
 
 
+def next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
+    """When the next tick is due, if one was due then and is made now.
+
+    Ticks keep their beat. Those that were missed (a suspended board) are not made up for.
+    """
+    beat_s = due_s + interval_s
+    return beat_s if beat_s > now_s else now_s + interval_s
+
+
 class ControlLoop:
     """Runs in the main thread until stopped; also what operators' commands act on.
 
@@ -140,8 +149,7 @@ class ControlLoop:
             now_s = self._clock()
             if now_s >= next_tick_s:
                 self._tick(now_s)
-                # Ticks that were missed (a suspended board) are not made up for.
-                next_tick_s = max(next_tick_s + self._interval_s, now_s)
+                next_tick_s = next_due_s(next_tick_s, now_s, self._interval_s)
             if now_s >= next_ping_s:
                 self._announcer.ping(now_s)
                 next_ping_s = now_s + self._announcer.ping_s
@@ -156,6 +164,8 @@ class ControlLoop:
         cause = None if self._pinned else self._trigger.check(self._context, now_s)
         if cause is not None:
             self._try_evolve(cause, seen_s)
+        else:
+            self._evolver.warm_batches(self._data.crowd())
         self._shed()
         self._announcer.sensed(self._context, self._monitor.readings["throttled"])
         self._tend_tables()
@@ -179,6 +189,7 @@ class ControlLoop:
             self._announcer.failed(subnet, cause, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
+        self._evolver.warm_batches(self._data.crowd())
         decision = evolution.decision
         if decision is not None:
             self._context, self._budgets = decision.context, decision.budgets

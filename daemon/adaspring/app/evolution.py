@@ -131,7 +131,6 @@ class Evolver:
             space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, boot_id=boot_id, clock=clock
         )
         swap = _Swap("", prepared, hit, started_s, chosen_s, clock())
-        evolver._warm_batches()
         cause = Cause("start", "the daemon started")
         return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause))
 
@@ -160,6 +159,18 @@ class Evolver:
         now_s = self._clock()
         return self._recorded(self._swap(genome, seen_s=now_s, chosen_s=now_s), cause, at_s, None)
 
+    def warm_batches(self, crowd: int) -> None:
+        """Warm the active subnet for batches, behind the flip: until it is, its frames are computed one by one.
+
+        Args:
+            crowd: The most requests that waited together of late. Larger batches are not
+                warmed: that takes longer than all else behind a flip, mostly for nobody.
+        """
+        spec = self._space.spec
+        sizes = paying_sizes(dict(self.planner.tables.facts.batch_curve))
+        wanted = (size for size in sizes if size <= crowd)
+        warm_batches(self.active.current.subnet, (spec.input_channels, *spec.input_size), wanted)
+
     def _swap(self, genome: Genome, *, seen_s: float, chosen_s: float) -> _Swap:
         before = self.active.current.subnet
         if before.genome.tobytes() == genome.tobytes():
@@ -167,15 +178,7 @@ class Evolver:
         else:
             prepared, hit = self._cache.prepare(genome)
             self.active.publish(prepared.subnet)
-        swap = _Swap(before.name, prepared, hit, seen_s, chosen_s, self._clock())
-        self._warm_batches()
-        return swap
-
-    def _warm_batches(self) -> None:
-        """Warm the active subnet for batches, behind the flip: until it is, its frames are computed one by one."""
-        spec = self._space.spec
-        sizes = paying_sizes(dict(self.planner.tables.facts.batch_curve))
-        warm_batches(self.active.current.subnet, (spec.input_channels, *spec.input_size), sizes)
+        return _Swap(before.name, prepared, hit, seen_s, chosen_s, self._clock())
 
     def _recorded(self, swap: _Swap, cause: Cause, at_s: float, decision: Decision | None) -> Evolution:
         prepared = swap.prepared

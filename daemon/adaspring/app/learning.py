@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from time import time
+from time import CLOCK_BOOTTIME, clock_gettime, time
 
 import msgspec
 import numpy as np
@@ -39,6 +39,9 @@ DRIFT_S = 600.0
 #: Spread between old and corrected latency over the atlas from which it is rebuilt, in percent.
 #: A fresh fit of the tables is itself off by about so much.
 DRIFTED_PERCENT = 5.0
+#: How far the wall clock must have moved against the time since boot to have been set, in seconds;
+#: less is the clock being trimmed.
+SET_S = 60.0
 
 
 class LearnedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +81,11 @@ def load_learned(path: Path, created: str) -> LearnedFile:
     return known if (known.version, known.tables) == (VERSION, created) else nothing
 
 
+def since_boot_s() -> float:
+    """Time since boot, suspensions included, in seconds; nobody sets it."""
+    return clock_gettime(CLOCK_BOOTTIME)
+
+
 class Learner:
     """Feeds what is measured to the corrections, keeps them on disk, and watches the tables drift.
 
@@ -88,18 +96,26 @@ class Learner:
     """
 
     def __init__(
-        self, path: Path, tables: DeviceTables, *, wall: Callable[[], float] = time, keep: bool = True
+        self,
+        path: Path,
+        tables: DeviceTables,
+        *,
+        wall: Callable[[], float] = time,
+        since_boot: Callable[[], float] = since_boot_s,
+        keep: bool = True,
     ) -> None:
         """Go on from what the file holds.
 
         Args:
             path: The file.
             tables: As measured, without corrections of single entries.
-            wall: Seconds since 1970.
+            wall: Seconds since 1970; may be set while this runs.
+            since_boot: Seconds since boot.
             keep: Whether what is learned goes to disk.
         """
         self._path = path
         self._wall = wall
+        self._since_boot = since_boot
         self._keep = keep
         self._begin(tables)
 
@@ -112,6 +128,7 @@ class Learner:
         self.energy.restore(known.energy)
         self.evidence = known.evidence
         self._saved = self._looked = self._wall()
+        self._booted = self._wall() - self._since_boot()
         self._changed = False
         self._key: tuple[bytes, str] = (b"", "")
         self._frames_us: list[float] = []
@@ -130,6 +147,7 @@ class Learner:
             frames_us: What they took, oldest first, in microseconds; may be empty.
             context: Under which they were answered.
         """
+        self._follow_wall_clock()
         planner.observe_power(genome, context)
         if not len(frames_us):
             return
@@ -145,6 +163,21 @@ class Learner:
             piece = Evidence(tuple(genome.tolist()), condition, low_us, self._wall())
             self.evidence = remember(self.evidence, piece)
             self._frames_us = []
+
+    def _follow_wall_clock(self) -> None:
+        # A board without a battery-backed clock boots in another year. Once its clock is synchronised,
+        # all that was learned since would seem to be years old, and be forgotten.
+        booted = self._wall() - self._since_boot()
+        set_by_s = booted - self._booted
+        if abs(set_by_s) < SET_S:
+            return
+        _log.info("the wall clock was set by %.0f s: what was learned is dated anew", set_by_s)
+        self._booted = booted
+        self._saved += set_by_s
+        self._looked += set_by_s
+        self.latency.redate(set_by_s)
+        self.energy.redate(set_by_s)
+        self.evidence = tuple(msgspec.structs.replace(piece, at=piece.at + set_by_s) for piece in self.evidence)
 
     def save_if_due(self) -> None:
         """Write the file, if something was learned and the last write is long enough ago."""

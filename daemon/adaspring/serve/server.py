@@ -157,6 +157,11 @@ class DataPlane:
         """
         self._worker.batching = Batching(curve)
 
+    def crowd(self) -> int:
+        """The most requests that waited together since the last call; zero where none waited for another."""
+        crowd, self._worker.crowd = self._worker.crowd, 0
+        return crowd
+
     def spin(self, spin_us: float) -> None:
         """Stay awake for so long, in microseconds, while messages come as fast; 0 sleeps at once, as at the start."""
         self._waiting.spin_s = spin_us * 1e-6

@@ -29,6 +29,7 @@ class Worker:
 
     Attributes:
         batching: How many to compute at once; replaced by another thread by one assignment.
+        crowd: The most requests that waited together since another thread set it to zero.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Worker:
             clock: Monotonic, in seconds.
         """
         self.batching = Batching({})
+        self.crowd = 0
         self._queue = queue
         self._outbox = outbox
         self._measurements = measurements
@@ -96,7 +98,9 @@ class Worker:
         return True
 
     def _next(self, generation: Generation, batching: Batching) -> list[Work]:
-        if len(self._queue) > 1:
+        waiting = len(self._queue)
+        if waiting > 1:
+            self.crowd = max(self.crowd, waiting)
             warmed = generation.subnet.batch_sizes
             largest = batching.largest(generation.number, warmed)
             if largest > 1:

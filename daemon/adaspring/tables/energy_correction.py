@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from math import isfinite
 from time import time
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -74,6 +75,12 @@ class EnergyCorrection:
         """All that has not expired."""
         now = self._wall()
         return tuple(known for known in self._learned.values() if now - known.at < EXPIRES_S)
+
+    def redate(self, by_s: float) -> None:
+        """See `LatencyCorrection.redate`."""
+        self._learned = {
+            name: msgspec.structs.replace(known, at=known.at + by_s) for name, known in self._learned.items()
+        }
 
     def restore(self, learned: Iterable[Learned]) -> None:
         """Go on from what was learned before a restart; what has expired is left out."""
