@@ -22,7 +22,6 @@ def missing() -> str | None:
         return "booting a container needs root"
     for tool, package in (
         ("systemd-nspawn", "systemd-container"),
-        ("debootstrap", "debootstrap"),
         ("nsenter", ""),
         ("setpriv", ""),
         ("unshare", ""),

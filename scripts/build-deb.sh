@@ -2,7 +2,7 @@
 # Build dist/adaspring_VERSION_ARCH.deb: `build-deb.sh PYTHON [amd64|arm64]`. PYTHON has `build` and `setuptools`.
 #
 # Wheels come with hashes from deploy/debian/requirements.txt; the package is put together in a Debian 12 without a network.
-# Root only (debootstrap, unshare).
+# Root only (debootstrap, unshare). Ends with 75 (try again later) where something cannot be fetched.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,7 +38,10 @@ done
 "$python" -m pip --disable-pip-version-check download --quiet --no-deps --no-build-isolation --require-hashes \
     --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
     $platforms --platform "manylinux2014_$machine" --platform "linux_$machine" \
-    --requirement deploy/debian/requirements.txt --dest "$wheels"
+    --requirement deploy/debian/requirements.txt --dest "$wheels" || {
+    echo "build-deb.sh: what deploy/debian/requirements.txt names cannot be fetched; is there a network?" >&2
+    exit 75
+}
 
 # From a copy, so that neither stale build folders nor local files reach the wheel.
 mkdir "$work/in/source"

@@ -26,7 +26,7 @@ for name in adaspring adaspringctl adaspringd; do
     ln -s "$prefix/bin/$name" "$stage/usr/bin/$name"
 done
 
-install -m 644 "$source"/systemd/*.service "$stage/lib/systemd/system/"
+install -m 644 "$source"/systemd/*.service "$source"/systemd/*.socket "$stage/lib/systemd/system/"
 install -D -m 644 -t "$stage/usr/share/adaspring/drop-ins" "$source"/systemd/drop-ins/*.conf
 install -D -m 644 -t "$stage/usr/lib/sysusers.d" "$source/sysusers.d/adaspring.conf"
 install -D -m 644 -t "$stage/usr/lib/systemd/catalog" "$source/journal/adaspring.catalog"

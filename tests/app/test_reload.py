@@ -122,6 +122,9 @@ def test_reload_by_signal_takes_new_configuration(state: Path, tmp_path: Path) -
         config.write_text("seed = -1\n" + good)
         with pytest.raises(InvalidArgumentError, match="seed must not be negative"):
             control.call("reload")
+        config.write_text(f"{good}\n[serve]\ntcp = 'tcp://127.0.0.1:1'\ncurve_secret = 'x'\ncurve_clients = 'y'\n")
+        with pytest.raises(InvalidArgumentError, match=r"serve\.curve_secret"):
+            control.call("reload")
         daemon.process.send_signal(signal.SIGHUP)
         status(control)
         asked_s = time.monotonic()

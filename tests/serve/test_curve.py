@@ -14,7 +14,7 @@ import zmq
 from adaspring.client import Client
 from adaspring.client.curve import CurveKeys, create_keys
 from adaspring.errors import ConfigError, KeysError, TimedOutError
-from adaspring.serve.curve import CurveListener
+from adaspring.serve.curve import CurveListener, ListenerKeys
 
 if TYPE_CHECKING:
     from tests.conftest import RunningPlane
@@ -40,13 +40,18 @@ def free_endpoint() -> str:
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
+def listener_keys(keys: Path, own: str = "daemon.key_secret", clients: str = "clients") -> ListenerKeys:
+    """As a daemon loads them."""
+    return ListenerKeys.load(keys / own, sorted((keys / clients).glob("*.key")))
+
+
 @pytest.fixture
 def plane(serve_toy: Callable[..., RunningPlane], keys: Path) -> tuple[RunningPlane, str]:
     """A data plane on ipc and on TCP."""
     endpoint = free_endpoint()
 
     def listener(context: zmq.Context[zmq.Socket[bytes]]) -> CurveListener:
-        return CurveListener(context, endpoint, secret=keys / "daemon.key_secret", clients=keys / "clients")
+        return CurveListener(context, endpoint, listener_keys(keys))
 
     return serve_toy(curve=listener), endpoint
 
@@ -99,7 +104,7 @@ def test_tcp_without_sound_keys_is_refused(keys: Path, endpoint: str, secret: st
     (keys / "broken").mkdir()
     (keys / "broken" / "x.key").write_text("no key")
     with zmq.Context() as context, pytest.raises(ConfigError, match=words):
-        CurveListener(context, endpoint, secret=keys / secret, clients=keys / clients)
+        CurveListener(context, endpoint, listener_keys(keys, secret, clients))
 
 
 def test_an_address_that_is_taken_is_refused(keys: Path) -> None:
@@ -107,7 +112,7 @@ def test_an_address_that_is_taken_is_refused(keys: Path) -> None:
     with socket.socket() as taken, zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         taken.bind(("127.0.0.1", 0))
         endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        listener = CurveListener(context, endpoint, secret=keys / "daemon.key_secret", clients=keys / "clients")
+        listener = CurveListener(context, endpoint, listener_keys(keys))
         try:
             with pytest.raises(ConfigError, match="port taken"):
                 listener.bind(router)

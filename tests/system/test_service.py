@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -29,6 +31,32 @@ def journal(machine: Machine, message: str) -> list[dict[str, str]]:
     code = f"from adaspring.app.messages import Message; print(Message.{message}.value)"
     lines = machine.run(f"journalctl --output=json MESSAGE_ID={machine.python(code)}").splitlines()
     return [json.loads(line) for line in lines]
+
+
+@contextmanager
+def configured(machine: Machine, configuration: str, drop_in: str = "") -> Iterator[None]:
+    """The daemon with more configuration, and with a command that sets up a drop-in; as before afterwards."""
+    folder = "/etc/systemd/system/adaspringd.service.d"
+    machine.run(f"cp /etc/adaspring/adaspringd.toml /tmp/before.toml; cp -r {folder} /tmp/before.d")
+    machine.run(f"cat >> /etc/adaspring/adaspringd.toml <<'TOML'\n{configuration}\nTOML")
+    machine.run(f"cd {folder}; {drop_in or 'true'}")
+    try:
+        machine.run("systemctl daemon-reload; systemctl restart adaspringd")
+        yield
+    finally:
+        machine.run("cp /tmp/before.toml /etc/adaspring/adaspringd.toml")
+        machine.run(f"rm -r {folder}; mv /tmp/before.d {folder}; systemctl daemon-reload; systemctl restart adaspringd")
+
+
+#: A client over TCP, with keys, in the environment of the package.
+ASK_TCP = """
+import numpy as np
+from adaspring.client import Client
+from adaspring.client.curve import CurveKeys
+keys = CurveKeys.load("/root/laptop.key_secret", "/etc/adaspring/curve/daemon.key")
+with Client("tcp://127.0.0.1:5560", curve=keys, timeout_s=30) as client:
+    print(client.infer(np.zeros((1, *client.meta().inputs[0].shape[1:]), np.float32)).subnet)
+"""
 
 
 def test_installed_package_serves(serving: Machine) -> None:
@@ -76,6 +104,41 @@ def test_reload_keeps_the_process(serving: Machine) -> None:
     serving.run("cp /tmp/before.toml /etc/adaspring/adaspringd.toml")
 
 
+def test_tcp_with_keys_that_only_root_reads(serving: Machine) -> None:
+    """With tcp.conf a client that has a listed key is answered; the daemon got the keys as credentials."""
+    serving.run("adaspringctl keys daemon --folder /etc/adaspring/curve && adaspringctl keys laptop --folder /root")
+    serving.run("mkdir /etc/adaspring/curve/clients && cp /root/laptop.key /etc/adaspring/curve/clients")
+    serving.run("! setpriv --reuid=adaspring --clear-groups cat /etc/adaspring/curve/daemon.key_secret")
+    configuration = (
+        "[serve]\ntcp = 'tcp://127.0.0.1:5560'\ncurve_secret = 'daemon.key_secret'\ncurve_clients = 'clients'"
+    )
+    with configured(serving, configuration, "cp /usr/share/adaspring/drop-ins/tcp.conf ."):
+        assert serving.python(ASK_TCP)
+        serving.ask()
+        exposure = serving.run("systemd-analyze security --no-pager adaspringd | tail -n 1")
+        found = re.search(r"exposure level for adaspringd.service: (\d)\.(\d)", exposure)
+        assert found, exposure
+        assert 10 * int(found[1]) + int(found[2]) <= 15
+
+
+def test_signed_bundle_is_installed_by_root_and_committed_by_the_daemon(serving: Machine) -> None:
+    """The key that signed it is a credential of the unit; the daemon, which is not root, ends the trial."""
+    serving.run(
+        "adaspringctl bundle make-key /root/vendor.key /root/vendor.pub && cp -r /srv/models/har/bundle /root/har"
+    )
+    serving.run('sed -i \'s/"version": *"[^"]*"/"version": "9.9"/\' /root/har/manifest.json')
+    configuration = "[bundles]\nkeys = ['vendor.pub']\ntrial = { duration_s = 0.5 }"
+    drop_in = "printf '[Service]\\nLoadCredential=vendor.pub:/root/vendor.pub\\n' > vendor.conf"
+    with configured(serving, configuration, drop_in):
+        serving.run("! adaspringctl bundle install /root/har")
+        serving.run("adaspringctl bundle sign /root/har --key /root/vendor.key")
+        serving.run("adaspringctl bundle install /root/har")
+        assert "9.9" == status(serving)["bundle_version"]
+        serving.eventually('adaspringctl bundle list --json | grep -q \'"state": *"current"\'')
+        serving.run("adaspringctl bundle rollback")
+        assert "9.9" != status(serving)["bundle_version"]
+
+
 def test_killed_daemon_comes_back(serving: Machine) -> None:
     """After SIGKILL another one serves, by the service manager's doing."""
     process = shown(serving, "MainPID")
@@ -120,6 +183,19 @@ def test_stop_answers_and_leaves_nothing(serving: Machine) -> None:
     serving.run("systemctl stop adaspringd")
     assert ("0", "success") == (shown(serving, "ExecMainStatus"), shown(serving, "Result"))
     serving.run("[ ! -e /run/adaspring/infer.sock ]")
+
+
+def test_first_frame_starts_the_daemon(serving: Machine) -> None:
+    """With adaspringd.socket systemd holds the inference socket, and what is sent while nobody serves is answered."""
+    serving.run("systemctl stop adaspringd && systemctl start adaspringd.socket")
+    assert "inactive" == shown(serving, "ActiveState")
+    assert "660 adaspring" == serving.run("stat --format='%a %G' /run/adaspring/infer.sock")
+    serving.ask()
+    assert "active" == shown(serving, "ActiveState")
+    serving.run("systemctl kill --signal=KILL adaspringd")
+    serving.ask()
+    serving.run("systemctl stop adaspringd && [ -S /run/adaspring/infer.sock ]")
+    serving.run("systemctl stop adaspringd.socket adaspringd && [ ! -e /run/adaspring/infer.sock ]")
 
 
 def test_manual_and_completion_are_installed(machine: Machine) -> None:

@@ -53,8 +53,10 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             needs the two keys below. Default: no TCP.
         http: Also serve the Open Inference Protocol v2 over HTTP on this loopback address, for
             example ``"127.0.0.1:8000"``. Default: no HTTP.
-        curve_secret: The daemon's ``.key_secret`` file, made by ``adaspringctl keys``.
-        curve_clients: Folder of the ``.key`` files of those who may connect over TCP.
+        curve_secret: The daemon's ``.key_secret`` file, made by ``adaspringctl keys``; without a slash, the name
+            of a credential of the unit.
+        curve_clients: Folder of the ``.key`` files of those who may connect over TCP; without a slash, the name
+            under which the unit loads that folder as credentials.
         spin_us: How long to look for the next frame before sleeping, while frames come as fast and the device
             runs on external power and unthrottled, in microseconds; 0 sleeps at once. It buys latency with a core.
     """
@@ -111,7 +113,8 @@ class BundlesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which bundles may be installed, and how they prove themselves.
 
     Attributes:
-        keys: Public keys (Ed25519, PEM) that may have signed a bundle.
+        keys: Public keys (Ed25519, PEM) that may have signed a bundle; without a slash, names of credentials of
+            the unit.
         allow_unsigned: Whether a bundle without a signature may be installed. A wrong signature never may.
         keep: Installed versions kept besides the current and the previous one.
         trial: When a newly installed bundle is committed or rolled back.

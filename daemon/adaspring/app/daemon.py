@@ -16,6 +16,7 @@ from types import FrameType
 
 import zmq
 
+from adaspring.app.activation import listening_socket
 from adaspring.app.announce import Announcer
 from adaspring.app.background import BackgroundProfiler
 from adaspring.app.config import Config, runtime_folder, state_folder
@@ -74,7 +75,7 @@ def run_daemon(config: Config, environment: Mapping[str, str], *, reread: Callab
     notifier = Notifier.from_environment(environment)
     with ExitStack() as stack:
         # Sockets are claimed before anything else, so that a second daemon gets no further.
-        claims = _claim(config, stack)
+        claims = _claim(config, environment, stack)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.term)
         loop, data = _build(config, claims, context, notifier, stack, reread=reread or (lambda: config))
@@ -94,11 +95,15 @@ def run_daemon(config: Config, environment: Mapping[str, str], *, reread: Callab
     return loop.again
 
 
-def _claim(config: Config, stack: ExitStack) -> dict[str, Claim]:
+def _claim(config: Config, environment: Mapping[str, str], stack: ExitStack) -> dict[str, Claim]:
     folder = runtime_folder(config).absolute()
     mode = int(config.serve.socket_mode, 8)
     modes = {"infer": mode, "events": mode, "control": CONTROL_MODE}
-    return {name: stack.enter_context(claim(f"ipc://{folder}/{name}.sock", mode=mode)) for name, mode in modes.items()}
+    handed = {"infer": listening_socket(environment, f"{folder}/infer.sock")}
+    return {
+        name: stack.enter_context(claim(f"ipc://{folder}/{name}.sock", mode=mode, listen_fd=handed.get(name)))
+        for name, mode in modes.items()
+    }
 
 
 def _build(

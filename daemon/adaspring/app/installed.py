@@ -10,6 +10,7 @@ from adaspring.app.config import Config, state_folder
 from adaspring.app.learning import Learner
 from adaspring.app.locate import bundle_folder, bundle_store, corrected_tables, find_board, find_tables
 from adaspring.app.messages import Message, told
+from adaspring.app.network import tcp_keys
 from adaspring.app.trial import begin_trial, roll_back
 from adaspring.bundle import Bundle, Store, load_bundle
 from adaspring.decide import Planner
@@ -72,6 +73,7 @@ def check_startable(config: Config) -> None:
     Raises:
         AdaSpringError: If it could not; the message says what to mend.
     """
+    tcp_keys(config.serve)
     state = state_folder(config)
     bundle = load_bundle(bundle_folder(config.bundle, state))
     board = find_board(config.device.profile, Path(config.monitor.sysroot))

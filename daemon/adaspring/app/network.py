@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import zmq
 
 from adaspring.app.config import ServeConfig
-from adaspring.serve.curve import CurveListener
+from adaspring.app.credentials import is_credential, key_file, key_files
+from adaspring.serve.curve import CurveListener, ListenerKeys
 from adaspring.serve.protocol import Limits
 from adaspring.serve.server import INPROC
+
+
+def tcp_keys(config: ServeConfig) -> ListenerKeys | None:
+    """What TCP is served with; None where it is not configured.
+
+    Raises:
+        ConfigError: If the keys cannot be used.
+    """
+    if not config.tcp:
+        return None
+    secret = key_file(config.curve_secret)
+    return ListenerKeys.load(secret, key_files(config.curve_clients), guarded=is_credential(secret))
 
 
 def open_tcp(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], stack: ExitStack) -> CurveListener | None:
@@ -24,9 +36,10 @@ def open_tcp(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], stack
     Raises:
         ConfigError: If the keys cannot be used.
     """
-    if not config.tcp:
+    keys = tcp_keys(config)
+    if keys is None:
         return None
-    curve = CurveListener(context, config.tcp, secret=Path(config.curve_secret), clients=Path(config.curve_clients))
+    curve = CurveListener(context, config.tcp, keys)
     stack.callback(curve.close)
     return curve
 

@@ -32,12 +32,13 @@ CONTROL_MODE = 0o600
 class Claim:
     """An endpoint that nobody else may bind. `claim` makes it."""
 
-    def __init__(self, path: Path, mode: int, lock_fd: int) -> None:
-        """Hold a lock that was won."""
+    def __init__(self, path: Path, mode: int, lock_fd: int, listen_fd: int | None = None) -> None:
+        """Hold a lock that was won, and the socket that is there already."""
         self.path = path
         self.mode = mode
         self.endpoint = _SCHEME + str(path)
         self._lock_fd = lock_fd
+        self._listen_fd = listen_fd
 
     def __enter__(self) -> Claim:  # noqa: PYI034 - typing.Self came with Python 3.11
         """Do nothing: the claim is held already."""
@@ -50,7 +51,7 @@ class Claim:
         self.release()
 
     def bind(self, socket: zmq.Socket[bytes]) -> None:
-        """Bind a socket here and set its mode.
+        """Bind a socket here and set its mode, or take over the one that listens here for us.
 
         Call it before other threads create files: it changes the umask of the process
         for a moment, so that the socket is never open to more than its mode says.
@@ -58,6 +59,9 @@ class Claim:
         Raises:
             ConfigError: If the file cannot be made.
         """
+        if self._listen_fd is not None:
+            self._take_over(socket, self._listen_fd)
+            return
         umask = os.umask(0o177)
         try:
             socket.bind(self.endpoint)
@@ -69,16 +73,28 @@ class Claim:
             os.umask(umask)
         self.path.chmod(self.mode)
 
+    def _take_over(self, socket: zmq.Socket[bytes], listen_fd: int) -> None:
+        # libzmq closes what it is given, with the listener; the file and its mode it leaves alone.
+        fd = os.dup(listen_fd)
+        os.set_blocking(fd, False)
+        socket.set(zmq.USE_FD, fd)
+        try:
+            socket.bind(self.endpoint)
+        finally:
+            # Endpoints to come are not this one.
+            socket.set(zmq.USE_FD, -1)
+
     def release(self) -> None:
-        """Remove socket and lock.
+        """Remove lock and socket, unless somebody else opened that.
 
         Call it when the context of the bound socket has been terminated: libzmq removes
         the file of a closed socket in its own time, and might hit that of a successor.
         """
         if self._lock_fd < 0:
             return
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        if self._listen_fd is None:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
         # The lock file goes before the lock: see `_lock`.
         with suppress(FileNotFoundError):
             _lock_path(self.path).unlink()
@@ -86,12 +102,13 @@ class Claim:
         self._lock_fd = -1
 
 
-def claim(endpoint: str, *, mode: int) -> Claim:
+def claim(endpoint: str, *, mode: int, listen_fd: int | None = None) -> Claim:
     """Claim an endpoint, and remove a socket that a dead daemon left there.
 
     Args:
         endpoint: ``ipc://`` and an absolute path.
         mode: Mode of the socket, whatever the umask is.
+        listen_fd: A socket that listens there already, opened for us; its mode stays. None to open one.
 
     Raises:
         AlreadyRunningError: If another process holds it; that process is left unharmed.
@@ -101,11 +118,12 @@ def claim(endpoint: str, *, mode: int) -> Claim:
     _make_folder(path.parent)
     lock_fd = _lock(path)
     try:
-        _remove_stale(path)
+        if listen_fd is None:
+            _remove_stale(path)
     except BaseException:
         os.close(lock_fd)
         raise
-    return Claim(path, mode, lock_fd)
+    return Claim(path, mode, lock_fd, listen_fd)
 
 
 def _ipc_path(endpoint: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from adaspring.app.config import Config, load_config, state_folder
+from adaspring.app.credentials import key_file
 from adaspring.app.locate import bundle_store
 from adaspring.bundle import Pointer, Store, load_bundle, make_keys, sign_bundle
 from adaspring.cli.ctl.command import Commands, call, endpoint, print_json
@@ -94,7 +95,7 @@ def _install(options: argparse.Namespace, console: Console) -> None:
     config, store = _open(options)
     if load_bundle(options.folder).manifest.name != store.folder.name:
         raise StoreError(f"{options.folder} is no bundle of {store.folder.name}, which is what the daemon serves")
-    keys = [Path(key) for key in config.bundles.keys]
+    keys = [key_file(key) for key in config.bundles.keys]
     allow = config.bundles.allow_unsigned
     name = store.install(options.folder, keys=keys, allow_unsigned=allow, keep=config.bundles.keep)
     _take(options, console, store, f"installed {name}")
@@ -159,7 +160,7 @@ def _state(version: str, pointer: Pointer | None) -> str:
 
 def _verify(options: argparse.Namespace, console: Console) -> None:
     config, store = _open(options)
-    keys = [Path(key) for key in config.bundles.keys]
+    keys = [key_file(key) for key in config.bundles.keys]
     checked: list[dict[str, Any]] = []
     for version in store.versions():
         store.verify(version, keys=keys, allow_unsigned=config.bundles.allow_unsigned)

@@ -59,7 +59,7 @@ def install_files(root: Path, programs: Path) -> list[Path]:
     """
     units = root / "etc/systemd/system"
     written = []
-    for name in ("adaspringd.service", "adaspringd-failed.service"):
+    for name in ("adaspringd.service", "adaspringd-failed.service", "adaspringd.socket"):
         text = resource("deploy", "systemd", name).read_text(encoding="utf-8")
         written.append(_write(units / name, text.replace(_PACKAGED, f"{programs}/")))
     copies = {
