@@ -114,7 +114,7 @@ def test_subnets_that_are_off_in_different_ways_are_told_apart() -> None:
 
 
 @settings(deadline=None)
-@given(st.floats(0.5, 3.0), st.floats(0.03, 0.25), st.integers(0, 2**32 - 1))
+@given(st.floats(0.5, 3.0), st.floats(0.03, 0.15), st.integers(0, 2**32 - 1))
 def test_the_tail_of_frames_is_learned(factor: float, spread: float, seed: int) -> None:
     """Whatever the speed of the device, factor and tail together tell the 95th percentile of its frames."""
     frames = 100 * factor * np.exp(np.random.default_rng(seed).normal(0, spread, 2000))
