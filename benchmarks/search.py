@@ -126,7 +126,6 @@ def _search(search: Search, instance: Instance, deadline_s: float) -> Found:
         instance.budgets,
         relaxation=QUANTITIES,
         incumbent=None,
-        switching_cost=0.0,
         seed=0,
         deadline=Deadline(time.perf_counter, deadline_s),
     )

@@ -121,14 +121,15 @@ def test_tables_show_their_corrections(shown: Show, status: Status) -> None:
         atlas_members=None,
         rebuilding=True,
         condition="engine mains cool",
-        latency=(Learned("engine mains cool", 1.5, 1200, 1000.0),),
+        latency=(Learned("engine mains cool", 1.5, 1200, 1000.0, 1.31), Learned("engine mains hot", 1.7, 90, 1000.0)),
         energy=(),
         evidence=3,
         saved_at=1000.0,
         expires_s=7200.0,
     )
     lines = [" ".join(line.split()) for line in shown(tables_view(view, 4600.0)).splitlines()]
-    assert "latency engine mains cool (now) 1.500 1,200 1 h" in lines
+    assert "latency engine mains cool (now) 1.500 1.31 1,200 1 h" in lines
+    assert "latency engine mains hot 1.700 90 1 h" in lines
     assert "atlas no atlas yet, work on it runs in the background" in lines
     assert "single entries as measured; frames of 3 subnets count as evidence" in lines
     fresh = msgspec.structs.replace(view, latency=(), atlas_members=256, rebuilding=False)

@@ -43,8 +43,8 @@ REST = DayState(
     power_w=7.0,
 )
 
-COMMON = {"memory_available_mib": 1024.0, "cpu_percent": 10.0}
-CLOCK = {"frequency_mhz": 1500.0, "frequency_capped": 0.0, "throttled": 0.0}
+COMMON = {"memory_available_mib": 1024.0, "cpu_percent": 10.0, "load_average_1min": 0.4}
+CLOCK = {"frequency_mhz": 1500.0, "frequency_cap_mhz": 1500.0, "frequency_capped": 0.0, "throttled": 0.0}
 RASPBERRY_PI = COMMON | CLOCK | {
     "temperature_c": 48.5,
     "firmware_throttled": 0.0,
@@ -250,6 +250,7 @@ BACKENDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "clock": ("raspberry-pi-4b", "frequency_mhz", (f"{POLICY}/scaling_cur_freq",)),
     "clock cap": ("raspberry-pi-4b", "frequency_capped", (f"{POLICY}/scaling_max_freq",)),
+    "height of the cap": ("raspberry-pi-4b", "frequency_cap_mhz", (f"{POLICY}/scaling_max_freq",)),
     "throttle word": (
         "raspberry-pi-4b", "firmware_throttled", ("/sys/devices/platform/soc/soc:firmware/get_throttled",)
     ),
@@ -277,6 +278,7 @@ BACKENDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "pressure": ("librem5", "memory_pressure_percent", ("/proc/pressure/memory",)),
     "control group": ("raspberry-pi-4b-ups", "cgroup_available_mib", (f"{CGROUP}/memory.current",)),
     "load": ("raspberry-pi-4b", "cpu_percent", ("/proc/stat",)),
+    "load average": ("raspberry-pi-4b", "load_average_1min", ("/proc/loadavg",)),
 }  # fmt: skip
 FAULTS = {
     "vanished": "vanished",
@@ -290,7 +292,7 @@ FAULTS = {
 }
 #: Quantities that follow from others, so that a fault shows in them as well.
 DERIVED = {"power_w", "throttled", "memory_available_mib", "battery_power_w", "battery_percent", "over_current",
-           "firmware_undervoltage", "throttled_since_boot"}  # fmt: skip
+           "firmware_undervoltage", "throttled_since_boot", "frequency_cap_mhz", "frequency_capped"}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -9,7 +9,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from adaspring.context.processor import FrequencySensor, LoadSensor, live_times, load_sensor, stat_times
+from adaspring.context.processor import (
+    FrequencySensor,
+    LoadAverageSensor,
+    LoadSensor,
+    live_times,
+    load_sensor,
+    stat_times,
+)
 from adaspring.context.sysroot import Sysroot
 from adaspring.errors import SensorError
 
@@ -53,6 +60,30 @@ def test_kernels_that_list_the_cores_alone_are_understood(put: Put, sysroot: Sys
     put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq", "1000000\n")
     put("/sys/devices/system/cpu/cpu1/online", "0\n")
     assert capped(sysroot) == 1.0
+
+
+def test_the_cap_of_the_quickest_core_is_told(put: Put, sysroot: Sysroot) -> None:
+    """Of big and little cores, what the quickest may run at and what it runs at."""
+    for name, (greatest, cap, clock) in {"0": (1800000, 1800000, 600000), "4": (2400000, 2000000, 1900000)}.items():
+        put(f"{POLICY}{name}/cpuinfo_max_freq", f"{greatest}\n")
+        put(f"{POLICY}{name}/scaling_max_freq", f"{cap}\n")
+        put(f"{POLICY}{name}/scaling_cur_freq", f"{clock}\n")
+    sensor = FrequencySensor(sysroot)
+    sensor.discover()
+    readings = sensor.read()
+    assert (2000.0, 1900.0) == (readings["frequency_cap_mhz"].value, readings["frequency_mhz"].value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0.37 0.20 0.15 1/123 4567\n", 0.37), ("-1.00 0 0 1/1 1\n", None), ("nan 0 0 1/1 1\n", None), ("a b\n", None)],
+)
+def test_the_load_average_is_that_of_the_last_minute(
+    put: Put, sysroot: Sysroot, text: str, expected: float | None
+) -> None:
+    """The first of the three (proc.rst); what is no average is absent."""
+    put("/proc/loadavg", text)
+    assert expected == LoadAverageSensor(sysroot).read()["load_average_1min"].value
 
 
 def test_load_is_the_busy_share_between_two_reads(put: Put, sysroot: Sysroot) -> None:

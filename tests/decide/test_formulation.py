@@ -5,6 +5,7 @@ import pytest
 
 from adaspring.context.model import Context
 from adaspring.decide import Policy, budgets
+from adaspring.decide.decision import Corrections
 from adaspring.decide.formulation import LEAST_SPAN_POINTS, Formulation, reference_of
 from adaspring.decide.problem import ACCURACY, ENERGY, LATENCY, MEMORY
 from adaspring.space import SearchSpace
@@ -35,18 +36,18 @@ def test_predictions_are_the_tables_times_the_factors(
 ) -> None:
     """Through the problem's scaling and back, each figure is that of its table, corrected."""
     for genome in space.random(np.random.default_rng(0), 50):
-        predicted = formulation.predict(genome, 2.0, 3.0)
+        predicted = formulation.predict(genome, Corrections(2.0, 1.5, 3.0, 2.0))
         latency_us = float(device_tables.latency_us.evaluate(space, genome[None])[0])
         energy_mj = float(device_tables.energy_mj.evaluate(space, genome[None])[0])
         assert predicted.latency_us == pytest.approx(latency_us)
-        assert predicted.latency_p95_us == pytest.approx(2.0 * device_tables.facts.tail_ratio * latency_us)
+        assert predicted.latency_p95_us == pytest.approx(2.0 * 1.5 * latency_us)
         assert predicted.energy_mj == pytest.approx(3.0 * energy_mj)
 
 
 def test_limits_are_budgets_in_the_units_of_the_tables(formulation: Formulation) -> None:
     """What was learned about latency and energy tightens their limits; what has no budget is not limited."""
     allowed = budgets(Policy(), CONTEXT, formulation.reference)
-    plain, corrected = formulation.limits(allowed, 1.0, 1.0), formulation.limits(allowed, 2.0, 2.0)
+    plain, corrected = (formulation.limits(allowed, Corrections(factor, 1.5, factor, factor)) for factor in (1.0, 2.0))
     assert plain[LATENCY] == pytest.approx(2.0 * corrected[LATENCY])
     assert plain[ENERGY] == pytest.approx(2.0 * corrected[ENERGY])
     assert plain[[ACCURACY, MEMORY]].tolist() == corrected[[ACCURACY, MEMORY]].tolist()

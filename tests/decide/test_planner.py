@@ -6,9 +6,12 @@ from itertools import count
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adaspring.context.model import Context
 from adaspring.decide import Cause, Decision, Planner, Policy, replay
+from adaspring.decide.decision import Corrections
 from adaspring.errors import ConfigError, TableError
 from adaspring.space import SearchSpace, subnet_costs
 from adaspring.tables import DeviceTables, LatencyCorrection, SlotTable, build_atlas
@@ -152,6 +155,45 @@ def test_measured_latency_corrects_predictions_and_choices(
     # What was learned cool is not believed hot.
     planner.decide(msgspec.structs.replace(PLUGGED, temperature_c=75.0), genome, CAUSE)
     assert planner.latency_correction == 1.0
+
+
+def test_the_tail_of_served_frames_binds_the_latency_budget(
+    make_planner: Callable[..., Planner], space: SearchSpace
+) -> None:
+    """Frames whose tail is twice that of the table leave half the budget to the percentile that the table holds."""
+    planner = make_planner(latency_p95_ms=0.07)
+    first = planner.decide(PLUGGED, None, CAUSE)
+    genome = space.check(first.genome)
+    low_us, tail = first.predicted.latency_us, 2 * planner.tables.facts.tail_ratio
+    planner.observe(genome, [*[low_us] * 9, low_us * tail] * 21)
+    assert planner.tail_ratio == pytest.approx(tail)
+    second = planner.decide(PLUGGED, genome, CAUSE)
+    assert second.corrections.tail_ratio == pytest.approx(tail)
+    assert second.feasible
+    assert second.genome != first.genome
+    assert second.predicted.latency_us * tail <= second.budgets.latency_p95_us * (1 + 1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)), min_size=2, max_size=30),
+    st.sampled_from([0.02, 0.03, 0.05, 0.07, 0.1]),
+)
+def test_readings_that_waver_bring_no_subnet_back(
+    make_planner: Callable[..., Planner], wavers: list[tuple[float, float]], latency_ms: float
+) -> None:
+    """Frames and events that vary within the slack, in any order, do not make the daemon go back and forth."""
+    planner = make_planner(latency_p95_ms=latency_ms)
+    incumbent, left = None, set()
+    for speed, memory in wavers:
+        own = 1.2 * 1.1**speed
+        corrections = Corrections(own, 1.25, 1.0, own)
+        context = msgspec.structs.replace(PLUGGED, memory_available_mib=4.0 * 1.1**memory)
+        genome = planner.choose(context, incumbent, corrections=corrections).genome
+        assert genome.tobytes() not in left
+        if incumbent is not None and not np.array_equal(genome, incumbent):
+            left.add(incumbent.tobytes())
+        incumbent = genome
 
 
 def test_decisions_survive_the_disk_and_are_made_again_bit_for_bit(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from adaspring.decide import search
 from adaspring.decide.dual import ascend
 from adaspring.decide.evolve import evolve, swap_pairs
-from adaspring.decide.problem import MEMORY, QUANTITIES, Problem
+from adaspring.decide.problem import LATENCY, MEMORY, QUANTITIES, Problem, Quantity
 from adaspring.decide.quest import Quest
-from adaspring.decide.search import POPULATIONS, Deadline, Found, Search
+from adaspring.decide.search import POPULATIONS, Deadline, Found, Incumbent, Search
 from adaspring.space import Genome, SearchSpace
 from adaspring.tables import SlotTable
 
@@ -68,7 +68,6 @@ class Instance:
         defaults = {
             "relaxation": QUANTITIES,
             "incumbent": None,
-            "switching_cost": 0.0,
             "seed": 0,
             "deadline": Deadline(lambda: 0.0, 1.0),
         }
@@ -137,7 +136,7 @@ def test_the_incumbent_stays_unless_another_is_better_by_the_switching_cost(
         return
     objective = instance.additive @ instance.weights
     row = int(instance.rng.choice(np.flatnonzero(fits)))
-    found = instance.search(budgets, incumbent=instance.genomes[row], switching_cost=cost)
+    found = instance.search(budgets, incumbent=Incumbent(instance.genomes[row], switching_cost=cost))
     best = objective[fits].min()
     if objective[row] <= best + cost:
         np.testing.assert_array_equal(instance.genomes[row], found.genome)
@@ -220,3 +219,36 @@ def test_activations_that_break_the_memory_budget_are_masked(space: SearchSpace)
     optimum = (instance.additive @ instance.weights)[instance.fits(budgets)].min()
     assert found.objective == pytest.approx(optimum, rel=1e-5)
     assert found.objective > free.objective
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.floats(0.002, 0.6), st.floats(0.0, 0.05), ORDERS)
+def test_budgets_that_waver_within_the_slack_bring_no_subnet_back(
+    space: SearchSpace, seed: int, share: float, cost: float, relaxation: tuple[Quantity, ...]
+) -> None:
+    """However hostile the order of budgets within a band, met or not, what was left is not taken up again."""
+    instance = Instance(space, seed)
+    slack, steady = 0.1, instance.budgets(share)
+    wavers = [name != "accuracy" for name in QUANTITIES]
+    incumbent: Incumbent | None = None
+    left: set[bytes] = set()
+    for _ in range(24):
+        stretch = np.where(wavers, 1 + slack * instance.rng.choice([0.0, 1.0, instance.rng.random()], 4), 1.0)
+        found = instance.search(steady * stretch, incumbent=incumbent, relaxation=relaxation)
+        assert found.genome.tobytes() not in left
+        if incumbent is not None and not np.array_equal(found.genome, incumbent.genome):
+            left.add(incumbent.genome.tobytes())
+        incumbent = Incumbent(found.genome, switching_cost=cost, slack=slack)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.floats(0.5, 1.0))
+def test_the_incumbent_is_judged_by_its_own_frames(space: SearchSpace, seed: int, ratio: float) -> None:
+    """A subnet that the table holds for too slow, and that measured quick enough, is kept where it is the best."""
+    instance = Instance(space, seed)
+    row = int(np.argmin(instance.additive @ instance.weights))
+    budgets = np.full(4, np.inf)
+    budgets[LATENCY] = instance.use[row, LATENCY] * ratio
+    kept = instance.search(budgets, incumbent=Incumbent(instance.genomes[row], latency_ratio=ratio))
+    np.testing.assert_array_equal(instance.genomes[row], kept.genome)
+    assert not kept.relaxed

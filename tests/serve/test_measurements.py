@@ -51,6 +51,22 @@ def test_snapshot_does_not_change_afterwards() -> None:
     assert (0, 0, 3, 1.5) == (before.rejected["shape"], before.answered, before.queue_depth, before.last_progress_s)
 
 
+def test_every_request_is_told_once_to_who_looks_now_and_then() -> None:
+    """Whichever generation answered, as far back as times are kept; compute only where it is known."""
+    measurements = Measurements()
+    measurements.record(1, 10.0, 11.0)
+    measurements.record(2, float("nan"), 22.0)
+    seen, compute_us, total_us = measurements.times_since(0)
+    assert (2, [10.0], [11.0, 22.0]) == (seen, compute_us.tolist(), total_us.tolist())
+    measurements.record(2, 30.0, 33.0)
+    seen, compute_us, total_us = measurements.times_since(seen)
+    assert (3, [30.0], [33.0]) == (seen, compute_us.tolist(), total_us.tolist())
+    for _ in range(KEPT + 10):
+        measurements.record(3, 1.0, 1.0)
+    seen, _, total_us = measurements.times_since(seen)
+    assert (KEPT + 13, KEPT) == (seen, len(total_us))
+
+
 def test_frames_since_a_look_are_all_told_in_order() -> None:
     """Who looks now and then gets each frame of the subnet once, oldest first, up to what is kept."""
     measurements = Measurements()

@@ -56,7 +56,7 @@ def test_an_unknown_name_is_answered_with_the_known(tmp_path: Path) -> None:
     """A misspelt name suggests the one meant, another lists all; a missing file is named."""
     with pytest.raises(ConfigError, match=r"did you mean summer-day\?"):
         load_scenario("sumer-day")
-    with pytest.raises(ConfigError, match="known are failing-sensors, hot-day, summer-day"):
+    with pytest.raises(ConfigError, match="known are driver-day, failing-sensors, hot-day, summer-day"):
         load_scenario("x")
     with pytest.raises(ConfigError, match="there is no such scenario"):
         load_scenario(tmp_path / "none.toml")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaspring.errors import TableError
-from adaspring.tables import EXPIRES_S, LatencyCorrection
+from adaspring.tables import EXPIRES_S, LatencyCorrection, Learned
 
 
 def test_without_measurements_the_tables_are_trusted() -> None:
@@ -111,3 +111,55 @@ def test_subnets_that_are_off_in_different_ways_are_told_apart() -> None:
     correction.observe(100, [240.0] * 60, "cool", b"quick")
     assert correction.factor_of(b"slow", "cool") == pytest.approx(3.0)
     assert correction.factor("cool") == pytest.approx(3.0)
+
+
+@settings(deadline=None)
+@given(st.floats(0.5, 3.0), st.floats(0.03, 0.15), st.integers(0, 2**32 - 1))
+def test_the_tail_of_frames_is_learned(factor: float, spread: float, seed: int) -> None:
+    """Whatever the speed of the device, factor and tail together tell the 95th percentile of its frames."""
+    frames = 100 * factor * np.exp(np.random.default_rng(seed).normal(0, spread, 2000))
+    correction = LatencyCorrection()
+    for part in np.split(frames, 100):
+        correction.observe(100, part)
+    tail = correction.tail_ratio()
+    assert tail is not None
+    assert correction.factor() * tail == pytest.approx(np.percentile(frames, 95) / 100, rel=0.2)
+
+
+@given(st.lists(st.floats(1.0, 1e4), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
+def test_a_few_stalls_leave_the_tail_where_it_was(stalls: list[float], seed: int) -> None:
+    """Frames that took any time, fewer than one in fifty, move the tail by less than the frames themselves spread."""
+    rng = np.random.default_rng(seed)
+    correction = LatencyCorrection()
+    correction.observe(100, 100 * np.exp(rng.normal(0, 0.05, 504)))
+    before = correction.tail_ratio()
+    for stall in stalls:
+        correction.observe(100, [100 * stall])
+    assert correction.tail_ratio() == pytest.approx(before, rel=0.06)
+
+
+def test_a_tail_needs_frames_and_a_change_of_speed_is_none() -> None:
+    """Too few frames tell no tail; frames that became slower for good teach the factor, not the tail."""
+    correction = LatencyCorrection()
+    correction.observe(100, [100.0, 110.0] * 50, "cool")
+    assert correction.tail_ratio("cool") is None
+    correction.observe(100, [100.0, 110.0] * 60, "cool")
+    assert correction.tail_ratio("hot", "cool") == pytest.approx(1.1)
+    for _ in range(10):
+        correction.observe(100, [300.0, 330.0] * 10, "cool")
+    assert correction.factor("cool") == pytest.approx(3.0)
+    assert correction.tail_ratio("cool") == pytest.approx(1.1)
+
+
+def test_a_tail_survives_a_restart_and_expires() -> None:
+    """The tail goes on with its factor, and a tail below one is refused."""
+    now = 1e9
+    correction = LatencyCorrection(wall=lambda: now)
+    correction.observe(100, [100.0, 120.0] * 150, "hot")
+    restarted = LatencyCorrection(wall=lambda: now)
+    restarted.restore(correction.learned())
+    assert restarted.tail_ratio("hot") == pytest.approx(1.2)
+    now += EXPIRES_S + 1
+    assert restarted.tail_ratio("hot") is None
+    with pytest.raises(ValueError, match="tail ratio must be at least one"):
+        Learned("hot", 1.0, 1, now, 0.9)

@@ -17,6 +17,7 @@ from adaspring.app.evolution import Evolution, Evolver
 from adaspring.app.messages import Message, told
 from adaspring.app.observe import Observer
 from adaspring.app.status import Status, TablesView, measured, slot_views
+from adaspring.app.totals import Tally
 from adaspring.app.upkeep import TableKeeper
 from adaspring.bundle import Bundle
 from adaspring.context import Monitor
@@ -117,7 +118,7 @@ class ControlLoop:
         self._started_s = clock()
         self._stopping = False
         self._pinned = False
-        self._count = 0
+        self._tally = Tally()
         self._recent: deque[Evolution] = deque(maxlen=RECENT_EVOLUTIONS)
         self._decided(first)
         self._shedding = False
@@ -157,6 +158,7 @@ class ControlLoop:
         self._context = self._monitor.tick()
         seen_s = perf_counter()
         self._keeper.learn(self._context)
+        self._tally.look(self._data)
         spared = self._context.throttled is True or self._context.external_power is False
         self._data.spin(0.0 if spared else self._spin_us)
         cause = None if self._pinned else self._trigger.check(self._context, now_s)
@@ -183,6 +185,7 @@ class ControlLoop:
             # The subnet that runs goes on, and the trigger asks again as after any decision.
             self._trigger.decided(self._context, self._budgets, self._clock())
             subnet = self._evolver.active.current.subnet.name
+            self._tally.failed()
             self._announcer.failed(subnet, cause, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
@@ -194,7 +197,7 @@ class ControlLoop:
             if self._decisions is not None:
                 self._decisions.keep(decision, self._evolver.planner)
         self._recent.append(evolution)
-        self._count += 1
+        self._tally.evolved(evolution)
         self._announcer.evolved(evolution, self._evolver.planner, self._evolver.active.current.subnet.genome)
         return evolution
 
@@ -234,8 +237,9 @@ class ControlLoop:
             readings=self._monitor.readings,
             tables=planner.tables.facts,
             requests=self._data.statistics(),
-            evolutions=self._count,
+            evolutions=sum(self._tally.totals.evolutions.values()),
             last_evolution=self._recent[-1],
+            totals=self._tally.totals,
         )
 
     def evolve(self) -> Evolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,23 @@ import msgspec
 from adaspring.app.messages import Message, told
 from adaspring.app.observe import Observed
 from adaspring.app.status import Status
+from adaspring.app.totals import BOUNDS_US, Histogram
 from adaspring.errors import ConfigError
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 _log = logging.getLogger(__name__)
+
+#: What Prometheus calls the units that our names end in, and by how much they differ.
+_BASE_UNITS = {
+    "us": ("seconds", 1e-6),
+    "mib": ("bytes", 2.0**20),
+    "mj": ("joules", 1e-3),
+    "c": ("celsius", 1.0),
+    "w": ("watts", 1.0),
+    "hz": ("hertz", 1.0),
+}
 
 
 class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,16 +60,15 @@ class StatusCollector:
     def __init__(self) -> None:
         """Know nothing yet."""
         self.status: Status | None = None
-        self.evolutions: dict[str, int] = {}
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
         status = self.status
         if status is not None:
-            yield from _families(status, self.evolutions)
+            yield from _families(status)
 
 
-def _families(status: Status, evolutions: dict[str, int]) -> Iterator[Metric]:
+def _families(status: Status) -> Iterator[Metric]:
     from prometheus_client.core import (  # noqa: PLC0415 - only who asks for metrics needs it
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -88,18 +99,18 @@ def _families(status: Status, evolutions: dict[str, int]) -> Iterator[Metric]:
     latency = GaugeMetricFamily(
         "adaspring_frame_latency_seconds",
         "Compute of recent frames of the active subnet",
-        labels=["source", "quantile"],
+        labels=["source", "percentile"],
     )
     measured, predicted = status.measured, status.predicted
-    for source, quantile, value_us in (
-        ("measured", "0.2", measured.latency_p20_us),
-        ("measured", "0.5", measured.latency_p50_us),
-        ("measured", "0.95", measured.latency_p95_us),
-        ("predicted", "0.2", predicted.latency_us * status.latency_correction),
-        ("predicted", "0.95", predicted.latency_p95_us),
+    for source, percentile, value_us in (
+        ("measured", "20", measured.latency_p20_us),
+        ("measured", "50", measured.latency_p50_us),
+        ("measured", "95", measured.latency_p95_us),
+        ("predicted", "20", predicted.latency_us * status.latency_correction),
+        ("predicted", "95", predicted.latency_p95_us),
     ):
         if value_us is not None:
-            latency.add_metric([source, quantile], value_us / 1e6)
+            latency.add_metric([source, percentile], value_us / 1e6)
     yield latency
     yield from gauge("accuracy_percent", "Expected accuracy of the active subnet", predicted.accuracy_percent)
     yield from gauge("frame_energy_joules", "Modelled energy of a frame", predicted.energy_mj / 1e3)
@@ -108,12 +119,26 @@ def _families(status: Status, evolutions: dict[str, int]) -> Iterator[Metric]:
     if decision is not None:
         yield from gauge("optimality_gap_percent", "Distance from the proven bound", decision.gap_percent)
 
+    totals = status.totals
+    yield _histogram("request_seconds", "Answered requests, arrival to reply", totals.request_us)
+    yield _histogram("compute_seconds", "Compute of one frame", totals.compute_us)
     causes = CounterMetricFamily("adaspring_evolutions", "Evolutions by cause", labels=["cause"])
-    for cause, count in evolutions.items():
+    for cause, count in totals.evolutions.items():
         causes.add_metric([cause], count)
     yield causes
+    failures = "Evolutions that failed; the subnet before went on"
+    yield CounterMetricFamily("adaspring_evolution_failures", failures, value=totals.failed_evolutions)
+    yield _histogram("evolution_seconds", "Evolutions that swapped the subnet, trigger to flip", totals.evolution_us)
     yield from _numbers("context", "Smoothed context", status.context)
     yield from _numbers("budget", "Budgets of the last decision", status.budgets)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415 - as above
+
+    bounds = [*(str(bound_us / 1e6) for bound_us in BOUNDS_US), "+Inf"]
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(f"adaspring_{name}", text, buckets=buckets, sum_value=histogram.sum_us / 1e6)
 
 
 def _numbers(prefix: str, text: str, values: Any) -> Iterator[Metric]:
@@ -122,7 +147,10 @@ def _numbers(prefix: str, text: str, values: Any) -> Iterator[Metric]:
     for name in values.__struct_fields__:
         value = getattr(values, name)
         if isinstance(value, bool | int | float) and not name.endswith("at_s"):
-            yield GaugeMetricFamily(f"adaspring_{prefix}_{name}", f"{text}: {name}", value=float(value))
+            unit = name.rpartition("_")[2]
+            base, factor = _BASE_UNITS.get(unit, (unit, 1.0))
+            exported = f"adaspring_{prefix}_{name.removesuffix(unit)}{base}"
+            yield GaugeMetricFamily(exported, f"{text}: {name}", value=value * factor)
 
 
 class MetricsExporter:
@@ -147,7 +175,6 @@ class MetricsExporter:
         self._clock = clock
         self._next_s = clock()
         self._failing = False
-        self._counted: tuple[str, float] | None = None
         self._collector = StatusCollector()
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(self._collector)
@@ -164,14 +191,7 @@ class MetricsExporter:
 
     def observe(self, loop: Observed) -> None:
         """See `Observer.observe`."""
-        status = loop.status()
-        newest = (status.last_evolution.at, status.last_evolution.at_s)
-        if newest != self._counted:
-            # Evolutions come at most once a tick; where an operator adds one between, the newest counts.
-            self._counted = newest
-            cause = status.last_evolution.cause.kind
-            self._collector.evolutions[cause] = self._collector.evolutions.get(cause, 0) + 1
-        self._collector.status = status
+        self._collector.status = loop.status()
         if self._config.textfile and self._clock() >= self._next_s:
             self._next_s = self._clock() + self._config.interval_s
             self._write(Path(self._config.textfile))

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from adaspring.app.evolution import Evolution
 from adaspring.app.learning import Learner
+from adaspring.app.totals import Totals
 from adaspring.context.model import Context, Reading
 from adaspring.decide import Budgets, Planner, Prediction
 from adaspring.profile import PERCENTILE
@@ -80,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
         requests: What happened on the inference socket since start.
         evolutions: Evolutions since start, confirmations of the running subnet counted.
         last_evolution: The newest.
+        totals: What added up since the daemon began.
     """
 
     version: str
@@ -105,6 +107,7 @@ class Status(msgspec.Struct, frozen=True):
     requests: Statistics
     evolutions: int
     last_evolution: Evolution
+    totals: Totals
 
 
 class TablesView(msgspec.Struct, frozen=True):

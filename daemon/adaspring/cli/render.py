@@ -159,8 +159,10 @@ def tables_view(view: TablesView, now: float) -> RenderableType:
     ):
         told.add_row(name, text)
     factors = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for heading in ("measured over predicted", "condition", "factor", "measurements", "expires in"):
-        factors.add_column(heading, justify="right" if heading in {"factor", "measurements", "expires in"} else "left")
+    for heading in ("measured over predicted", "condition"):
+        factors.add_column(heading)
+    for heading in ("factor", "95th over low percentile", "measurements", "expires in"):
+        factors.add_column(heading, justify="right")
     for quantity, learned in (("latency", view.latency), ("energy", view.energy)):
         for known in learned:
             here = " (now)" if known.condition == view.condition else ""
@@ -169,6 +171,7 @@ def tables_view(view: TablesView, now: float) -> RenderableType:
     return Group(told, Text(""), factors if view.latency or view.energy else nothing)
 
 
-def _factor_cells(known: Learned, expires_s: float, now: float) -> tuple[str, str, str]:
+def _factor_cells(known: Learned, expires_s: float, now: float) -> tuple[str, str, str, str]:
     left_h = max(0.0, known.at + expires_s - now) / 3600
-    return f"{known.factor:.3f}", f"{known.frames:,}", f"{left_h:.0f} h"
+    tail = "" if known.tail_ratio is None else f"{known.tail_ratio:.2f}"
+    return f"{known.factor:.3f}", tail, f"{known.frames:,}", f"{left_h:.0f} h"

@@ -16,7 +16,7 @@ from adaspring.context.jetson import GpuSensor, OverCurrentSensor, PowerModeSens
 from adaspring.context.jetson_stats import JetsonStatsSensor
 from adaspring.context.memory import MemorySensor
 from adaspring.context.model import Context, Reading
-from adaspring.context.processor import FrequencySensor, load_sensor
+from adaspring.context.processor import FrequencySensor, LoadAverageSensor, load_sensor
 from adaspring.context.rails import MeterSensor, RailSensor
 from adaspring.context.raspberry_pi import FirmwareSensor, PmicSensor, VoltageSensor
 from adaspring.context.sensor import Sensor
@@ -63,6 +63,7 @@ def sensors_of(sysroot: Path) -> tuple[Sensor, ...]:
         MemorySensor(tree),
         CgroupSensor(tree),
         load_sensor(tree, live=live),
+        LoadAverageSensor(tree),
     )
 
 

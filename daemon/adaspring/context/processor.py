@@ -1,7 +1,7 @@
 """Load of the processor and caps on its clock.
 
 Formats: Documentation/admin-guide/pm/cpufreq.rst and Documentation/filesystems/proc.rst
-(stat) of the kernel.
+(stat, loadavg) of the kernel.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from adaspring.errors import SensorError
 
 _CPU = "/sys/devices/system/cpu"
 _STAT = "/proc/stat"
+_LOAD_AVERAGE = "/proc/loadavg"
+#: No board runs so many tasks at once.
+_MOST_TASKS = 1e5
 #: A cap that is nearer to the greatest clock is rounding.
 _CAPPED_BELOW = 0.99
 #: 1 THz.
@@ -30,15 +33,16 @@ CpuTimes = Callable[[], tuple[float, float]]
 
 
 class FrequencySensor:
-    """``frequency_mhz``: the quickest core now; ``frequency_capped``: 1 where one is held back, else 0.
+    """``frequency_mhz``, ``frequency_cap_mhz`` and ``frequency_capped``.
 
+    The quickest core now, what the quickest may run at, and 1 where a core is held back, else 0.
     A core is held back where it may not run at its greatest clock.
 
     The kernel lowers the cap when the processor gets too hot. A cap that a person has set
     looks the same, and means the same for latency.
     """
 
-    quantities = ("frequency_mhz", "frequency_capped")
+    quantities = ("frequency_mhz", "frequency_cap_mhz", "frequency_capped")
     interval_s = 0.0
 
     def __init__(self, sysroot: Sysroot) -> None:
@@ -54,35 +58,58 @@ class FrequencySensor:
         self._policies, _ = gather(paths, self._policy)
 
     def read(self) -> Mapping[str, Reading]:
-        """Whether one of the domains is capped, and the greatest clock of them all."""
+        """All three; domains that cannot be read count for nothing."""
+        clocks_khz, unclocked = gather(self._policies, lambda policy: self._khz(policy, "scaling_cur_freq"))
+        caps, uncapped = gather(self._policies, self._cap)
         return {
-            "frequency_mhz": take(f"{_CPU}/cpufreq", self._clock_mhz),
-            "frequency_capped": take(f"{_CPU}/cpufreq", self._is_capped),
+            "frequency_mhz": _greatest([khz / 1e3 for khz in clocks_khz], unclocked),
+            "frequency_cap_mhz": _greatest([khz / 1e3 for khz, _ in caps], uncapped),
+            "frequency_capped": _greatest([float(held_back) for _, held_back in caps], uncapped),
         }
 
-    def _clock_mhz(self) -> float:
-        clocks, reasons = gather(self._policies, self._policy_mhz)
-        if not clocks:
-            raise SensorError(reasons or f"{_CPU} lists no frequency domain")
-        return max(clocks)
+    def _cap(self, policy: tuple[str, int]) -> tuple[float, bool]:
+        cap_khz = self._khz(policy, "scaling_max_freq")
+        return cap_khz, cap_khz < _CAPPED_BELOW * policy[1]
 
-    def _policy_mhz(self, policy: tuple[str, int]) -> float:
-        name = f"{policy[0]}/scaling_cur_freq"
-        return within(self._sysroot.number(name), 1, _MOST_KHZ, name) / 1e3
-
-    def _is_capped(self) -> float:
-        capped, reasons = gather(self._policies, self._is_policy_capped)
-        if not capped:
-            raise SensorError(reasons or f"{_CPU} lists no frequency domain")
-        return float(any(capped))
+    def _khz(self, policy: tuple[str, int], name: str) -> float:
+        path = f"{policy[0]}/{name}"
+        return within(self._sysroot.number(path), 1, _MOST_KHZ, path)
 
     def _policy(self, path: str) -> tuple[str, int]:
         return path, self._sysroot.number(f"{path}/cpuinfo_max_freq")
 
-    def _is_policy_capped(self, policy: tuple[str, int]) -> bool:
-        path, greatest_khz = policy
-        name = f"{path}/scaling_max_freq"
-        return within(self._sysroot.number(name), 1, _MOST_KHZ, name) < _CAPPED_BELOW * greatest_khz
+
+def _greatest(values: list[float], reasons: str) -> Reading:
+    source = f"{_CPU}/cpufreq"
+    if not values:
+        return Reading(None, source, reasons or f"{_CPU} lists no frequency domain")
+    return Reading(max(values), source)
+
+
+class LoadAverageSensor:
+    """``load_average_1min``: tasks that ran, waited for a core or for a disk, on average over the last minute."""
+
+    quantities = ("load_average_1min",)
+    interval_s = 5.0  # as often as the kernel works it out
+
+    def __init__(self, sysroot: Sysroot) -> None:
+        """Take the tree to read in."""
+        self._sysroot = sysroot
+
+    def discover(self) -> None:
+        """Nothing to look for: the path is fixed."""
+
+    def read(self) -> Mapping[str, Reading]:
+        """The average."""
+        return {"load_average_1min": take(_LOAD_AVERAGE, self._average)}
+
+    def _average(self) -> float:
+        text = self._sysroot.text(_LOAD_AVERAGE)
+        try:
+            average = float(text.split()[0])
+        except ValueError:
+            raise SensorError(f"{_LOAD_AVERAGE} holds {text[:40]!r}, which does not begin with a number") from None
+        return within(average, 0.0, _MOST_TASKS, _LOAD_AVERAGE)
 
 
 class LoadSensor:

@@ -62,6 +62,23 @@ class Relaxed(msgspec.Struct, frozen=True):
     sentence: str
 
 
+class Corrections(msgspec.Struct, frozen=True):
+    """What served frames had told about the tables.
+
+    Attributes:
+        latency_factor: Measured over predicted latency.
+        tail_ratio: 95th percentile of latency over the percentile of the table.
+        energy_factor: Measured over predicted energy; one where no power sensor tells.
+        incumbent_factor: Measured over predicted latency of the subnet that runs, where its own
+            frames told; otherwise that of all.
+    """
+
+    latency_factor: float
+    tail_ratio: float
+    energy_factor: float
+    incumbent_factor: float
+
+
 class Decision(msgspec.Struct, frozen=True):
     """A decision and all it followed from.
 
@@ -70,8 +87,7 @@ class Decision(msgspec.Struct, frozen=True):
         seed: Seed of the search.
         cause: Why it was made.
         context: The context behind it.
-        latency_factor: Measured over predicted latency that the online correction stood at.
-        energy_factor: The same of energy; one where no power sensor tells.
+        corrections: Where the online corrections stood.
         incumbent: The genome that ran until then; None at the start.
         budgets: What the context allows.
         genome: The chosen subnet.
@@ -80,7 +96,7 @@ class Decision(msgspec.Struct, frozen=True):
         objective: What it scored; less is better.
         bound: No subnet within the budgets (as relaxed) scores less.
         gap_percent: By how much the objective lies above the best there is at most, relative to it.
-        feasible: Whether all budgets are met.
+        feasible: Whether all budgets are met; the subnet that runs may exceed them by the slack of the policy.
         relaxed: Budgets that had to give, in the declared order.
         alternatives: Others that were looked at and lost.
         in_time: Whether the search ended by itself.
@@ -93,8 +109,7 @@ class Decision(msgspec.Struct, frozen=True):
     seed: int
     cause: Cause
     context: Context
-    latency_factor: float
-    energy_factor: float
+    corrections: Corrections
     incumbent: tuple[int, ...] | None
     budgets: Budgets
     genome: tuple[int, ...]

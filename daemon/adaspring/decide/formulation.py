@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adaspring.decide.budgets import Budgets, Reference
-from adaspring.decide.decision import Prediction
+from adaspring.decide.decision import Corrections, Prediction
 from adaspring.decide.explain import MIB, Ledger
 from adaspring.decide.problem import Array, Problem, Quantity
 from adaspring.space import Genome, SearchSpace, analytic_tables
@@ -43,13 +43,11 @@ class Formulation:
         problem: What is searched.
         parameters: Parameters of each edge, shape ``(E,)``.
         reference: The full network.
-        tail_ratio: 95th percentile of latency over the percentile of the table.
     """
 
     problem: Problem
     parameters: Array
     reference: Reference
-    tail_ratio: float
 
     @classmethod
     def of(cls, space: SearchSpace, accuracy: SlotTable, tables: DeviceTables, reference: Reference) -> Formulation:
@@ -74,7 +72,7 @@ class Formulation:
         }
         activations = SlotTable(each * analytic.activations, np.zeros_like(parameters.head))
         problem = Problem(space, use, activations)
-        return cls(problem, problem.trellis.pack(parameters), reference, tables.facts.tail_ratio)
+        return cls(problem, problem.trellis.pack(parameters), reference)
 
     def weights(self, allowed: Budgets) -> Array:
         """Weights of the objective, in the order of `QUANTITIES`."""
@@ -87,29 +85,28 @@ class Formulation:
             ]
         )
 
-    def limits(self, allowed: Budgets, latency_factor: float, energy_factor: float) -> Array:
+    def limits(self, allowed: Budgets, corrections: Corrections) -> Array:
         """Budgets in the units of the search, in the order of `QUANTITIES`.
 
         Args:
             allowed: The budgets.
-            latency_factor: Measured over predicted latency.
-            energy_factor: Measured over predicted energy.
+            corrections: What frames told about the tables.
         """
         return np.array(
             [
                 self.reference.accuracy_percent - allowed.accuracy_percent,
-                allowed.latency_p95_us / (self.tail_ratio * latency_factor),
-                np.inf if allowed.energy_mj is None else allowed.energy_mj / energy_factor,
+                allowed.latency_p95_us / (corrections.tail_ratio * corrections.latency_factor),
+                np.inf if allowed.energy_mj is None else allowed.energy_mj / corrections.energy_factor,
                 np.inf if allowed.memory_mib is None else allowed.memory_mib,
             ]
         )
 
-    def ledger(self, latency_factor: float, energy_factor: float) -> Ledger:
-        """What turns figures of the search back; arguments as those of `limits`."""
-        tail = self.tail_ratio * latency_factor
-        return Ledger(self.problem, self.parameters, self.reference.accuracy_percent, tail, energy_factor)
+    def ledger(self, corrections: Corrections) -> Ledger:
+        """What turns figures of the search back; corrections as those of `limits`."""
+        tail = corrections.tail_ratio * corrections.latency_factor
+        return Ledger(self.problem, self.parameters, self.reference.accuracy_percent, tail, corrections.energy_factor)
 
-    def predict(self, genome: Genome, latency_factor: float, energy_factor: float) -> Prediction:
-        """What a subnet is expected to do; factors as those of `limits`."""
-        ledger = self.ledger(latency_factor, energy_factor)
+    def predict(self, genome: Genome, corrections: Corrections) -> Prediction:
+        """What a subnet is expected to do; corrections as those of `limits`."""
+        ledger = self.ledger(corrections)
         return ledger.predictions(self.problem.of_genomes(genome[None]))[0]

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, budgets, check_policy
-from adaspring.decide.decision import Decision, Prediction
+from adaspring.decide.decision import Corrections, Decision, Prediction
 from adaspring.decide.explain import alternatives, relaxations
 from adaspring.decide.formulation import Formulation, reference_of
 from adaspring.decide.policy import Policy, PowerMode, power_mode, thermal_state
 from adaspring.decide.problem import Array
-from adaspring.decide.search import Deadline, Found, Search
+from adaspring.decide.search import Deadline, Found, Incumbent, Search
 from adaspring.decide.trigger import Cause
 from adaspring.space import Genome, SearchSpace
 from adaspring.tables import Atlas, DeviceTables, EnergyCorrection, LatencyCorrection, SlotTable
@@ -32,8 +32,7 @@ class Choice:
         context: The context behind it.
         incumbent: The genome that ran until then; None at the start.
         seed: Seed of the search.
-        latency_factor: Measured over predicted latency that the correction stood at.
-        energy_factor: The same of energy.
+        corrections: Where the online corrections stood.
         budgets: What the context allows.
         limits: The same in the units of the search, shape ``(4,)``.
         found: What the search found.
@@ -43,8 +42,7 @@ class Choice:
     context: Context
     incumbent: Genome | None
     seed: int
-    latency_factor: float
-    energy_factor: float
+    corrections: Corrections
     budgets: Budgets
     limits: Array
     found: Found
@@ -121,8 +119,7 @@ class Planner:
         *,
         seed: int = 0,
         clock: Callable[[], float] = monotonic,
-        latency_factor: float | None = None,
-        energy_factor: float | None = None,
+        corrections: Corrections | None = None,
         deadline: Deadline | None = None,
     ) -> Choice:
         """Choose the subnet for a context; `decision` tells the rest of it.
@@ -135,16 +132,17 @@ class Planner:
             incumbent: The subnet that runs; None at the start.
             seed: Seed of the search.
             clock: Monotonic, in seconds; the search's deadline is read on it.
-            latency_factor: Stands in for what the correction has learned, to repeat a decision.
-            energy_factor: Likewise.
+            corrections: Stand in for what was learned, to repeat a decision.
             deadline: Stands in for that of the policy, to repeat a decision.
         """
         self._conditions = self.conditions(context)
-        factor = self.latency_correction if latency_factor is None else latency_factor
-        energy = self.energy_factor if energy_factor is None else energy_factor
-        reference = msgspec.structs.replace(self.reference, energy_mj=self.reference.energy_mj * energy)
-        allowed = budgets(self.policy, context, reference)
-        limits = self._formulation.limits(allowed, factor, energy)
+        if corrections is None:
+            corrections = self.corrections(incumbent)
+        energy_mj = self.reference.energy_mj * corrections.energy_factor
+        allowed = budgets(self.policy, context, msgspec.structs.replace(self.reference, energy_mj=energy_mj))
+        limits = self._formulation.limits(allowed, corrections)
+        # In an emergency nothing is worth waiting for.
+        urgent = thermal_state(self.policy, context) == "critical"
         started_s = clock()
         if deadline is None:
             deadline = Deadline(clock, started_s + self.policy.search_deadline_ms * 1e-3)
@@ -152,14 +150,12 @@ class Planner:
             self._formulation.weights(allowed),
             limits,
             relaxation=self.policy.relaxation_order,
-            incumbent=incumbent,
-            # In an emergency nothing is worth waiting for.
-            switching_cost=0.0 if thermal_state(self.policy, context) == "critical" else self.policy.switching_cost,
+            incumbent=None if incumbent is None else self._incumbent(incumbent, corrections, urgent=urgent),
             seed=seed,
             deadline=deadline,
         )
         search_us = (clock() - started_s) * 1e6
-        return Choice(context, incumbent, seed, factor, energy, allowed, limits, found, search_us)
+        return Choice(context, incumbent, seed, corrections, allowed, limits, found, search_us)
 
     def decision(self, choice: Choice, cause: Cause) -> Decision:
         """All of a decision, for the journal, for people, and to make it again.
@@ -169,19 +165,20 @@ class Planner:
             cause: Why it was made.
         """
         found, incumbent = choice.found, choice.incumbent
-        ledger = self._formulation.ledger(choice.latency_factor, choice.energy_factor)
+        corrections, stays = choice.corrections, incumbent is not None and np.array_equal(found.genome, incumbent)
+        ledger = self._formulation.ledger(corrections)
+        own = _of_incumbent(corrections) if stays else corrections
         return Decision(
             planner=self.fingerprint,
             seed=choice.seed,
             cause=cause,
             context=choice.context,
-            latency_factor=choice.latency_factor,
-            energy_factor=choice.energy_factor,
+            corrections=corrections,
             incumbent=None if incumbent is None else tuple(incumbent.tolist()),
             budgets=choice.budgets,
             genome=tuple(found.genome.tolist()),
             text=self.space.format(found.genome),
-            predicted=self._formulation.predict(found.genome, choice.latency_factor, choice.energy_factor),
+            predicted=self._formulation.predict(found.genome, own),
             objective=found.objective,
             bound=found.bound,
             gap_percent=100 * (found.objective - found.bound) / abs(found.objective),
@@ -201,8 +198,7 @@ class Planner:
         *,
         seed: int = 0,
         clock: Callable[[], float] = monotonic,
-        latency_factor: float | None = None,
-        energy_factor: float | None = None,
+        corrections: Corrections | None = None,
         deadline: Deadline | None = None,
     ) -> Decision:
         """`choose`, then `decision`."""
@@ -211,8 +207,7 @@ class Planner:
             incumbent,
             seed=seed,
             clock=clock,
-            latency_factor=latency_factor,
-            energy_factor=energy_factor,
+            corrections=corrections,
             deadline=deadline,
         )
         return self.decision(choice, cause)
@@ -242,6 +237,18 @@ class Planner:
         """Measured over predicted energy under the condition of the last decision."""
         return self.energy_correction.factor(*self._conditions)
 
+    @property
+    def tail_ratio(self) -> float:
+        """95th percentile of latency over that of the table under that condition; the table's where no frames told."""
+        learned = self.correction.tail_ratio(*self._conditions)
+        return self.tables.facts.tail_ratio if learned is None else learned
+
+    def corrections(self, genome: Genome | None = None) -> Corrections:
+        """What was learned under that condition, also about one subnet."""
+        factor = self.latency_correction
+        own = factor if genome is None else self.latency_correction_of(genome)
+        return Corrections(factor, self.tail_ratio, self.energy_factor, own)
+
     def latency_correction_of(self, genome: Genome) -> float:
         """Measured over predicted latency of one subnet under that condition, where its own frames told."""
         return self.correction.factor_of(genome.tobytes(), *self._conditions)
@@ -268,7 +275,15 @@ class Planner:
 
     def predict(self, genome: Genome) -> Prediction:
         """What a subnet is expected to do under the condition of the last decision."""
-        return self._formulation.predict(genome, self.latency_correction_of(genome), self.energy_factor)
+        return self._formulation.predict(genome, _of_incumbent(self.corrections(genome)))
+
+    def _incumbent(self, genome: Genome, corrections: Corrections, *, urgent: bool) -> Incumbent:
+        return Incumbent(
+            genome=genome,
+            latency_ratio=corrections.incumbent_factor / corrections.latency_factor,
+            switching_cost=0.0 if urgent else self.policy.switching_cost,
+            slack=0.0 if urgent else self.policy.trigger.latency_slack_percent / 100,
+        )
 
     def _uncorrected(self, genome: Genome) -> tuple[float, float]:
         """Latency and energy of a subnet in the tables; looked up once for the frames of many ticks."""
@@ -284,5 +299,10 @@ class Planner:
         problem = self._formulation.problem
         for array in (problem.use, problem.peak, problem.scale, known):
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(msgspec.json.encode((self.policy, self.reference, self.tables.facts.tail_ratio)))
+        digest.update(msgspec.json.encode((self.policy, self.reference)))
         return digest.hexdigest()
+
+
+def _of_incumbent(corrections: Corrections) -> Corrections:
+    """Corrections for the subnet that they tell of by its own frames."""
+    return msgspec.structs.replace(corrections, latency_factor=corrections.incumbent_factor)

@@ -101,10 +101,15 @@ class Problem:
         """Use and peak of subnets, given as genomes of shape ``(n, slots + 1)``."""
         return self.evaluate(self.trellis.edges(genomes))
 
+    def total(self, candidates: Candidates) -> Array:
+        """All that candidates use, peak included, scaled, shape ``(n, 4)``."""
+        total: Array = candidates.use.copy()
+        total[:, MEMORY] += candidates.peak
+        return total
+
     def excess(self, candidates: Candidates, budgets: Array) -> Array:
         """By how much candidates exceed scaled budgets, shape ``(n, 4)``; not positive where they fit."""
-        excess: Array = candidates.use - budgets
-        excess[:, MEMORY] += candidates.peak
+        excess: Array = self.total(candidates) - budgets
         return excess
 
     def fits(self, candidates: Candidates, budgets: Array) -> Mask:

@@ -32,7 +32,6 @@ def replay(decision: Decision, planner: Planner) -> Decision:
         decision.cause,
         seed=decision.seed,
         clock=lambda: 0.0,
-        latency_factor=decision.latency_factor,
-        energy_factor=decision.energy_factor,
+        corrections=decision.corrections,
         deadline=Deadline.at_look(decision.ended_at_look),
     )

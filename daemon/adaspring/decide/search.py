@@ -17,7 +17,7 @@ import numpy as np
 
 from adaspring.decide.dual import ascend
 from adaspring.decide.evolve import evolve, swap_pairs
-from adaspring.decide.problem import QUANTITIES, Array, Candidates, Problem, Quantity
+from adaspring.decide.problem import ACCURACY, LATENCY, QUANTITIES, Array, Candidates, Problem, Quantity
 from adaspring.decide.quest import Quest
 from adaspring.space import Genome
 
@@ -31,6 +31,30 @@ SPREAD = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The subnet that runs: the devil that is known.
+
+    What budgets a context allows wavers with every reading behind it, and a subnet at the
+    edge of a budget would be left and taken up again with them. So the one that runs is
+    held to its budgets with some slack. Budgets that waver by no more than the slack make
+    a search return to no subnet that it left: each that it moves to is nearer to a budget
+    that had to give, or scores better by the switching cost.
+
+    Attributes:
+        genome: Which.
+        latency_ratio: Its latency over what the corrected table says, where its own frames told.
+        switching_cost: What any other subnet costs on top, in the unit of the objective.
+        slack: Share by which it may exceed a budget. That of accuracy is a floor that does
+            not waver, and has slack only where it had to give.
+    """
+
+    genome: Genome
+    latency_ratio: float = 1.0
+    switching_cost: float = 0.0
+    slack: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a search found.
 
@@ -38,7 +62,8 @@ class Found:
         genome: The subnet.
         objective: Its weighted use, plus the switching cost if it is not the incumbent.
         bound: No subnet within the budgets as relaxed has a smaller objective.
-        allowed: The budgets as relaxed, each in its unit, shape ``(4,)``.
+        allowed: The budgets as relaxed, each in its unit, shape ``(4,)``; those that the incumbent
+            exceeds within its slack are what it uses.
         relaxed: The budgets that had to give, in the declared order.
         ended_at_look: The look at which the deadline ended the search (see `Deadline`); None
             where it ended by itself.
@@ -109,8 +134,7 @@ class Search:
         budgets: Array,
         *,
         relaxation: Sequence[Quantity],
-        incumbent: Genome | None,
-        switching_cost: float,
+        incumbent: Incumbent | None,
         seed: int,
         deadline: Deadline,
     ) -> Found:
@@ -121,31 +145,34 @@ class Search:
             budgets: Most of each, in its unit, shape ``(4,)``; infinite where there is none.
             relaxation: All quantities; the first gives way first.
             incumbent: The subnet that is running.
-            switching_cost: What any other subnet costs on top, in the unit of the objective.
             seed: Seed of all randomness.
             deadline: After which the best so far is taken.
         """
         weights = weights * self.problem.scale
         allowed = budgets / self.problem.scale
         known = self._known
-        handicap = 0.0
+        handicap, grace = 0.0, _NO_GRACE
         if incumbent is not None:
-            known = self.problem.of_genomes(incumbent[None]).joined(known)
-            handicap = switching_cost
+            running = self.problem.of_genomes(incumbent.genome[None])
+            running.use[:, LATENCY] *= incumbent.latency_ratio
+            known = running.joined(known)
+            handicap = incumbent.switching_cost
+            grace = _Grace(self.problem.total(running)[0], incumbent.slack)
+        held = allowed = grace.of_wavering(allowed)
         quest = self._pursue(weights, allowed, known, seed=seed, deadline=deadline, handicap=handicap)
         if not self.problem.fits(quest.seen, allowed).any():
-            allowed, known = self._relax(allowed, relaxation, quest.seen, seed, deadline)
+            allowed, known = self._relax(allowed, relaxation, quest.seen, grace, seed=seed, deadline=deadline)
             quest = self._pursue(weights, allowed, known, seed=seed, deadline=deadline, handicap=handicap)
         objectives = quest.seen.use @ weights + handicap
         objectives[: int(incumbent is not None)] -= handicap
         fits = self.problem.fits(quest.seen, allowed)
         chosen = int(np.where(fits, objectives, np.inf).argmin())
-        given = allowed > budgets / self.problem.scale
+        given = allowed > held
         return Found(
             genome=self.problem.trellis.genomes(quest.seen.edges[chosen][None])[0],
             objective=float(objectives[chosen]),
             bound=min(quest.bound + handicap, float(objectives[chosen])),
-            allowed=np.where(given, allowed * self.problem.scale, budgets),
+            allowed=np.where(allowed > budgets / self.problem.scale, allowed * self.problem.scale, budgets),
             relaxed=tuple(name for name in relaxation if given[QUANTITIES.index(name)]),
             ended_at_look=deadline.passed_at,
             seen=quest.seen,
@@ -176,7 +203,14 @@ class Search:
         return quest
 
     def _relax(
-        self, budgets: Array, relaxation: Sequence[Quantity], known: Candidates, seed: int, deadline: Deadline
+        self,
+        budgets: Array,
+        relaxation: Sequence[Quantity],
+        known: Candidates,
+        grace: _Grace,
+        *,
+        seed: int,
+        deadline: Deadline,
     ) -> tuple[Array, Candidates]:
         """Budgets that can be met, and who meets them: the last to give way first, each as near as can be."""
         allowed = np.full(len(QUANTITIES), np.inf)
@@ -190,6 +224,34 @@ class Search:
                 known = least.seen
                 excess = self.problem.excess(known, narrowed)[:, index]
                 nearest = float(excess[self.problem.fits(known, allowed)].min())
-                narrowed[index] += max(0.0, nearest)
+                narrowed[index] = grace.of_one(index, narrowed[index] + max(0.0, nearest))
             allowed = narrowed
         return allowed, known
+
+
+@dataclass(frozen=True, slots=True)
+class _Grace:
+    """Budgets stretched to what the incumbent uses, where that is within its slack.
+
+    Attributes:
+        use: Of the incumbent, scaled, peak included, shape ``(4,)``.
+        slack: Share.
+    """
+
+    use: Array
+    slack: float
+
+    def of_wavering(self, budgets: Array) -> Array:
+        """All scaled budgets but the floor of accuracy."""
+        stretched = np.array([self.of_one(index, budget) for index, budget in enumerate(budgets.tolist())])
+        stretched[ACCURACY] = budgets[ACCURACY]
+        return stretched
+
+    def of_one(self, index: int, budget: float) -> float:
+        """One scaled budget."""
+        use = float(self.use[index])
+        return use if budget < use <= budget + self.slack * abs(budget) else budget
+
+
+#: Where nothing runs, nothing is to be kept.
+_NO_GRACE = _Grace(np.zeros(len(QUANTITIES)), 0.0)

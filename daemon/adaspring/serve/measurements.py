@@ -9,8 +9,8 @@ from adaspring.serve.protocol import REJECT_REASONS, Statistics
 
 #: Requests that count as recent.
 RECENT = 256
-#: Requests whose times are kept, for who looks once a second and wants them all.
-KEPT = 2048
+#: Requests whose times are kept, for who looks once a second and wants them all: more than a core answers in that time.
+KEPT = 8192
 
 Times = npt.NDArray[np.float64]
 
@@ -76,6 +76,13 @@ class Measurements:
         """See `DataPlane.compute_us_since`."""
         return self._known(self._last(self.answered - answered, generation))
 
+    def times_since(self, answered: int) -> tuple[int, Times, Times]:
+        """See `DataPlane.times_since`."""
+        # Read once: the data thread goes on counting.
+        newest = self.answered
+        rows = self._rows(newest - answered, newest)
+        return newest, self._known(rows), self._total_us[rows]
+
     def recent_total_us(self, generation: int | None) -> Times:
         """See `DataPlane.recent_total_us`."""
         return self._total_us[self._last(RECENT, generation)]
@@ -100,9 +107,13 @@ class Measurements:
 
     def _last(self, count: int, generation: int | None) -> npt.NDArray[np.intp]:
         """Rows of the newest requests of a generation, oldest first."""
-        newest = self.answered
-        rows = np.arange(max(0, newest - min(count, KEPT)), newest) % KEPT
+        rows = self._rows(count, self.answered)
         return rows if generation is None else rows[self._generations[rows] == generation]
+
+    @staticmethod
+    def _rows(count: int, newest: int) -> npt.NDArray[np.intp]:
+        """Rows of so many requests up to a count of answers, as far as they are kept."""
+        return np.arange(max(0, newest - min(count, KEPT)), newest) % KEPT
 
     def _known(self, rows: npt.NDArray[np.intp]) -> Times:
         frames_us = self._frame_us[rows]

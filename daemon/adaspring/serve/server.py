@@ -242,6 +242,18 @@ class DataPlane:
         """
         return self._measurements.compute_us_since(answered, generation)
 
+    def times_since(self, answered: int) -> tuple[int, Times, Times]:
+        """Times of the requests since a count of answers, whichever generation answered.
+
+        Args:
+            answered: What the last call counted; 0 at first.
+
+        Returns:
+            The count of answers up to which they are; compute of one frame where it is known; and the requests from
+            arrival until the reply was sent. Both in microseconds, at most `measurements.KEPT` of them, oldest first.
+        """
+        return self._measurements.times_since(answered)
+
     def recent_total_us(self, generation: int | None = None) -> Times:
         """The last requests from arrival until the reply was sent; see `recent_compute_us`."""
         return self._measurements.recent_total_us(generation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log
+from statistics import NormalDist
 
 import msgspec
 import numpy as np
@@ -30,8 +31,9 @@ DEVICE_SPREAD, ENTRY_SPREAD, ACCURACY_SPREAD = 0.15, 0.08, 0.1
 _LOW_Z, _TAIL_Z = -0.8416, 1.6449
 #: An engine that is asked for more has a queue that only grows.
 MOST_BUSY = 0.999
-#: Quantiles of a frame's compute that stand for its distribution.
-_GRID_Z = np.array([-1.86, -1.15, -0.76, -0.46, -0.2, 0.06, 0.32, 0.61, 0.94, 1.4, 2.1])
+#: Evenly likely quantiles of a frame's compute that stand for its distribution: so many that the percentiles which
+#: the daemon learns from are those of the distribution and no steps of the grid.
+_GRID_Z = np.array([NormalDist().inv_cdf((index + 0.5) / 80) for index in range(80)])
 
 
 @dataclass(frozen=True, slots=True)

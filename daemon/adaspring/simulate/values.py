@@ -45,6 +45,7 @@ def sensor_values(state: DayState, *, model: str, busy_ticks: float, idle_ticks:
         "memory_available_kib": round(state.memory_available_mib * 1024),
         "pressure_percent": f"{state.memory_pressure_percent:.2f}",
         "full_pressure_percent": f"{state.memory_pressure_percent / 2:.2f}",
+        "load_average": f"{state.cpu_percent / 100 * state.cores:.2f}",
         "busy_ticks": f"{busy_ticks:.0f}",
         "idle_ticks": f"{idle_ticks:.0f}",
     }

@@ -2,6 +2,8 @@
 
 A slower clock, a hot core or a busy neighbour scales all subnets nearly alike, so one
 factor for each condition (an engine, a power mode, a thermal state) goes a long way.
+What neighbours and interrupts add to some frames only is the tail: the distance between
+the percentile that tables hold and the one that budgets bind, learned likewise.
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ OUTLIER = 0.3
 AGREEING = 10
 #: Subnets whose own deviation is remembered under a condition.
 REMEMBERED = 8
+#: Percentile of frames that latency budgets bind, frames that its distance from the low one is learned from, and
+#: the fewest that tell it: of 200 frames ten lie beyond it, so a single stall moves it little.
+TAIL_PERCENTILE = 95.0
+TAIL_FRAMES, LEAST_TAIL_FRAMES = 512, 200
 #: What was learned and not confirmed for so long is forgotten, in seconds: a week.
 EXPIRES_S = 7 * 86_400.0
 
@@ -40,12 +46,14 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         factor: Measured over predicted.
         frames: Measurements behind it since it was first learned.
         at: When it was last confirmed, in seconds since 1970.
+        tail_ratio: 95th percentile of latency over the percentile of the table; None where too few frames told.
     """
 
     condition: str
     factor: float
     frames: int
     at: float
+    tail_ratio: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a factor that no measurement gives.
@@ -55,6 +63,8 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if not (isfinite(self.factor) and self.factor > 0 and self.frames >= 0 and isfinite(self.at)):
             raise ValueError("a learned factor must be positive, and its frames and time no less than zero")
+        if self.tail_ratio is not None and not (isfinite(self.tail_ratio) and self.tail_ratio >= 1):
+            raise ValueError("a learned tail ratio must be at least one")
 
 
 @dataclass(slots=True)
@@ -72,6 +82,8 @@ class _State:
     outliers: list[float] = field(default_factory=list)
     subnet: bytes = b""
     known: dict[bytes, float] = field(default_factory=dict)
+    tail: float | None = None
+    tail_window: deque[float] = field(default_factory=lambda: deque(maxlen=TAIL_FRAMES))
 
     def begin(self, subnet: bytes) -> None:
         if subnet != self.subnet:
@@ -79,20 +91,31 @@ class _State:
             self.window.clear()
             self.outliers.clear()
 
-    def take(self, ratio: float) -> None:
+    def take(self, ratio: float) -> bool:
+        """Take one frame in; whether the device proved to have changed with it."""
         deviation = ratio - self.estimate
         if abs(deviation) <= OUTLIER:
             self.outliers.clear()
             self.window.append(ratio)
-            return
+            return False
         if self.outliers and (self.outliers[-1] > self.estimate) != (deviation > 0):
             self.outliers.clear()
         self.outliers.append(ratio)
-        if len(self.outliers) == AGREEING:
-            self.window.clear()
-            self.window.extend(self.outliers)
-            self.outliers.clear()
-            self.settle()
+        if len(self.outliers) < AGREEING:
+            return False
+        self.window.clear()
+        self.window.extend(self.outliers)
+        self.outliers.clear()
+        self.settle()
+        return True
+
+    def stretch(self, ratios: list[float]) -> None:
+        """Learn the tail from frames of a subnet whose own estimate has settled; what `take` shuns counts here."""
+        if len(self.window) < AGREEING:
+            return
+        self.tail_window.extend(ratio - self.estimate for ratio in ratios)
+        if len(self.tail_window) >= LEAST_TAIL_FRAMES:
+            self.tail = max(0.0, float(np.percentile(self.tail_window, TAIL_PERCENTILE)))
 
     def settle(self) -> None:
         # What was known before stands until the window says more than chance.
@@ -119,7 +142,7 @@ def _percentile(values: Iterable[float], percent: float) -> float:
 
 
 class LatencyCorrection:
-    """Measured over predicted latency for each condition: a sliding percentile that outliers do not move."""
+    """Measured over predicted latency and its tail for each condition: percentiles that outliers do not move."""
 
     def __init__(self, *, wall: Callable[[], float] = time) -> None:
         """Start with a factor of one everywhere.
@@ -153,10 +176,13 @@ class LatencyCorrection:
             )
         state = self._states.setdefault(condition, _State())
         state.begin(subnet)
+        ratios = np.log(measured / predicted_us).tolist()
         # Those before the window would be gone again by the end of it.
-        for ratio in np.log(measured[-WINDOW:] / predicted_us).tolist():
-            state.take(ratio)
+        changed = [state.take(ratio) for ratio in ratios[-WINDOW:]]
         state.settle()
+        # Frames from before a change and after it lie apart for another reason than a tail.
+        if not any(changed):
+            state.stretch(ratios)
         state.frames += len(measured)
         state.at = self._wall()
 
@@ -180,6 +206,16 @@ class LatencyCorrection:
         own = None if state is None else state.known.get(subnet)
         return self.factor(condition, *others) if own is None else exp(own)
 
+    def tail_ratio(self, condition: str = "", *others: str) -> float | None:
+        """95th percentile of latency over the low one, as served frames told; None where too few did.
+
+        Args are those of `factor`.
+        """
+        now = self._wall()
+        known = (self._states[name] for name in (condition, *others) if name in self._states)
+        tails = (state.tail for state in known if now - state.at < EXPIRES_S)
+        return next((exp(tail) for tail in tails if tail is not None), None)
+
     def _nearest(self, conditions: tuple[str, ...]) -> _State | None:
         now = self._wall()
         known = (self._states[name] for name in conditions if name in self._states)
@@ -197,7 +233,7 @@ class LatencyCorrection:
         """All that has not expired, for the disk and for people."""
         now = self._wall()
         return tuple(
-            Learned(condition, self.factor(condition), state.frames, state.at)
+            Learned(condition, self.factor(condition), state.frames, state.at, self.tail_ratio(condition))
             for condition, state in self._states.items()
             if now - state.at < EXPIRES_S
         )
@@ -213,4 +249,5 @@ class LatencyCorrection:
         for known in learned:
             # A board without a battery-backed clock may wake in the past: ages are never negative.
             if abs(now - known.at) < EXPIRES_S:
-                self._states[known.condition] = _State(log(known.factor), known.frames, known.at)
+                tail = None if known.tail_ratio is None else log(known.tail_ratio)
+                self._states[known.condition] = _State(log(known.factor), known.frames, known.at, tail=tail)
