@@ -87,6 +87,20 @@ def test_latency_leaves_room_for_waiting(
     assert ("unknown" in reason) == (rate_hz is None)
 
 
+@given(st.floats(0.0, 1e5), st.floats(0.0, 300.0))
+def test_a_burst_is_planned_for_as_that_many_more_events(rate_hz: float, headroom_percent: float) -> None:
+    """The budget in a burst is that of a steady rate which is higher by the headroom; idle and steady add nothing."""
+    policy = Policy(burst_headroom_percent=headroom_percent)
+    higher = given_context(event_rate_hz=rate_hz * (1 + headroom_percent / 100))
+    burst, reason = latency_budget_us(policy, given_context(event_rate_hz=rate_hz, event_state="burst"))
+    assert burst == latency_budget_us(policy, higher)[0]
+    assert ("for a burst" in reason) == (rate_hz > 0)
+    plain = latency_budget_us(policy, given_context(event_rate_hz=rate_hz))
+    for state in ("steady", "idle"):
+        assert plain == latency_budget_us(policy, given_context(event_rate_hz=rate_hz, event_state=state))
+    assert burst <= plain[0]
+
+
 @pytest.mark.parametrize(
     ("quantities", "expected", "reason"),
     [

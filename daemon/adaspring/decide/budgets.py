@@ -93,29 +93,38 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
     A frame waits before it is computed. For frames that come at random at rate r and
     take s each, the mean wait is ``r s² / (2 (1 - r s))`` (Pollaczek and Khinchine);
     the budget is the s that with its wait just meets the latency asked for, and that
-    keeps ``r s`` within the greatest utilisation. Frames that wait already are computed
-    first, so with n of them ``(n + 1) s`` must meet it, too.
+    keeps ``r s`` within the greatest utilisation. In a burst r is what is to come, not the
+    smoothed rate, which lags behind. Frames that wait already are computed first, so with n
+    of them ``(n + 1) s`` must meet it, too.
     """
     target, reason = _latency_asked(policy, context)
     if thermal_state(policy, context) != "cool":
         target *= policy.hot_latency_percent / 100
         reason += f", {policy.hot_latency_percent:g} % of it when hot"
     allowed = target
-    rate = context.event_rate_hz
+    rate, events = _planned_rate_hz(policy, context)
     if rate is None:
         reason += "; the event rate is unknown, so no time is set aside for waiting"
     elif rate > 0:
         offered = rate * target
         allowed = 2 * target / (1 + offered + sqrt(1 + offered**2))
-        reason += f", less the wait expected at {rate:.3g} events a second"
+        reason += f", less the wait expected at {events}"
         if rate * allowed > policy.max_utilisation:
             allowed = policy.max_utilisation / rate
-            reason = f"at {rate:.3g} events a second the engine may be busy {policy.max_utilisation:.0%} of the time"
+            reason = f"at {events} the engine may be busy {policy.max_utilisation:.0%} of the time"
     waiting = context.queue_depth or 0.0
     if target / (waiting + 1) < allowed:
         allowed = target / (waiting + 1)
         reason = f"{waiting:.3g} frames wait already and have to be computed within {target * 1e3:.3g} ms as well"
     return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
+
+
+def _planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str]:
+    rate = context.event_rate_hz
+    if rate is None or context.event_state != "burst":
+        return rate, f"{rate or 0.0:.3g} events a second"
+    planned = rate * (1 + policy.burst_headroom_percent / 100)
+    return planned, f"{planned:.3g} events a second, {policy.burst_headroom_percent:g} % more than come, for a burst"
 
 
 def _latency_asked(policy: Policy, context: Context) -> tuple[float, str]:
