@@ -1,7 +1,7 @@
 #!/bin/sh
 # Put the package together, inside a Debian without a network; scripts/build-deb.sh starts it.
 #
-# /build/in: wheel, source, manual pages, requirements. /build/wheels: what the requirements name. /build/out: the package.
+# /build/in: wheel, source, manual pages, bill of materials, requirements. /build/wheels: what the requirements name. /build/out: the package.
 set -eu
 
 prefix=/opt/adaspring
@@ -35,6 +35,7 @@ install -D -m 644 -t "$stage/usr/lib/systemd/catalog" "$source/journal/adaspring
 install -D -m 644 -t "$stage/etc/adaspring" "$source/adaspringd.toml"
 mkdir -p "$stage/etc/adaspring/keys"
 install -m 644 /build/in/source/LICENSE "$stage/usr/share/doc/adaspring/copyright"
+install -m 644 -t "$stage/usr/share/doc/adaspring" /build/in/bill/adaspring.cdx.json /build/in/bill/licences.txt
 gzip -9n </build/in/source/CHANGELOG.md >"$stage/usr/share/doc/adaspring/changelog.gz"
 for page in /build/in/manual/man/*; do
     section=${page##*.}
