@@ -81,8 +81,16 @@ class DecisionLog:
         path = folder / DECISIONS
         if path.exists() and path.stat().st_size > self._most_bytes:
             path.replace(path.with_name(f"{DECISIONS}.1"))
-        with path.open("ab") as file:
-            file.write(msgspec.json.encode(decision) + b"\n")
+        with path.open("ab", buffering=0) as file:
+            whole_bytes = file.tell()
+            line = memoryview(msgspec.json.encode(decision) + b"\n")
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                # A full disk takes the beginning of a line: without it, the lines behind it can be read.
+                file.truncate(whole_bytes)
+                raise
 
     def _forget_old(self, newest: Path) -> None:
         others = [folder for folder in self._folder.iterdir() if folder.is_dir() and folder != newest]
