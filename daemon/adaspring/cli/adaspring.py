@@ -12,6 +12,7 @@ from adaspring import __version__
 from adaspring.cli.demo.command import add_demo
 from adaspring.cli.doctor_command import add_doctor
 from adaspring.cli.emulate_command import add_emulate
+from adaspring.cli.fleet.command import add_fleet
 from adaspring.cli.profile_command import add_profile
 from adaspring.cli.redecide_command import add_redecide
 from adaspring.cli.simulate_command import add_simulate
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_simulate(subcommands)
     add_doctor(subcommands)
     add_emulate(subcommands)
+    add_fleet(subcommands)
 
     fit = subcommands.add_parser(
         "fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them"
@@ -64,6 +66,12 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     train.add_argument(
         "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; --resume goes on"
     )
+
+    quantize = subcommands.add_parser(
+        "quantize", help="give a trained bundle int8 without training: ranges, accuracy tables, card"
+    )
+    quantize.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    quantize.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: bundle/ by the recipe)")
 
     evaluate = subcommands.add_parser("evaluate", help="measure subnets of a bundle as the daemon assembles them")
     evaluate.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
@@ -94,7 +102,7 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
     sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
 
-    named = {"train": train, "evaluate": evaluate, "baselines": baselines, "sample": sample}
+    named = {"train": train, "quantize": quantize, "evaluate": evaluate, "baselines": baselines, "sample": sample}
     for name, parser in named.items():
         parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
         parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
@@ -111,6 +119,7 @@ def _workbench(options: argparse.Namespace) -> int:
         raise WorkbenchError("training needs torch and Pillow: pip install 'adaspring[train]'") from error
     commands = {
         "train": workbench.run_train,
+        "quantize": workbench.run_quantize,
         "evaluate": workbench.run_evaluate,
         "baselines": workbench.run_baselines,
         "sample": workbench.run_sample,

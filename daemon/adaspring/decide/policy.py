@@ -198,14 +198,16 @@ def foreseen_temperature_c(policy: Policy, context: Context) -> float | None:
 
 
 def thermal_state(policy: Policy, context: Context) -> ThermalState:
-    """How hot a context is; what no sensor tells counts as cool.
+    """How hot a context is; what no sensor ever told counts as cool, and what none tells any more as hot.
 
     Hot is also what is about to become hot. Critical is only what is: a forecast is no emergency.
     """
     temperature, foreseen = context.temperature_c, foreseen_temperature_c(policy, context)
     if context.throttled or (temperature is not None and temperature >= policy.critical_temperature_c):
         return "critical"
-    return "hot" if foreseen is not None and foreseen >= policy.hot_temperature_c else "cool"
+    if foreseen is None:
+        return "hot" if "temperature_c" in context.lost else "cool"
+    return "hot" if foreseen >= policy.hot_temperature_c else "cool"
 
 
 def power_mode(context: Context) -> PowerMode:

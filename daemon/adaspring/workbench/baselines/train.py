@@ -17,8 +17,9 @@ from adaspring.space import SearchSpace
 from adaspring.workbench.accuracy import fit_tables, verdicts
 from adaspring.workbench.baselines.rivals import Rival
 from adaspring.workbench.baselines.transform import factorised, pruned
-from adaspring.workbench.build import draft, trained, training_data
-from adaspring.workbench.data import channel_scale, load_labels, load_rows
+from adaspring.workbench.build import trained
+from adaspring.workbench.finish import draft
+from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe
 from adaspring.workbench.sampling import diverse
@@ -36,6 +37,11 @@ def recipe_of(recipe: Recipe, rival: Rival) -> Recipe:
     if space.subnet_count == 1:
         training = msgspec.structs.replace(training, random_subnets=0, validate_subnets=0)
         statistics = msgspec.structs.replace(statistics, subnets=0)
+        if training.backbone is not None:
+            # It learns alone all the time: what the backbone is given goes to its one phase.
+            epochs = training.backbone.epochs + training.ensemble.epochs
+            longer = msgspec.structs.replace(training.ensemble, epochs=epochs)
+            training = msgspec.structs.replace(training, ensemble=longer, backbone=None)
     return msgspec.structs.replace(
         recipe, name=f"{recipe.name}-{rival.name}", space=rival.space, training=training, statistics=statistics
     )
@@ -63,30 +69,29 @@ def train_rival(
     except BundleMissingError:
         console.print(f"training {rival.title}")
     space = SearchSpace(own.space)
-    rows, validation = load_rows(data, own, "train"), load_rows(data, own, "validation")
-    scale = channel_scale(rows)
+    material = Material.load(own, data)
     weights, spent_s = trained(
         own,
         space,
-        training_data(own, rows, validation, scale),
+        material.training,
         work=folder,
         resume=True,
         console=console,
         around=around,
         initial=_initial(own, rival, space, work),
     )
-    bundle = draft(own, load_labels(data, own), space, weights, scale)
+    bundle = draft(own, material.labels, space, weights, material.scale)
     if rival.kind == "on-demand":
         genomes = diverse(space, np.random.default_rng([own.training.seed, 2]), ON_DEMAND_SUBNETS)
         with steps(console, "accuracy", len(genomes)) as tell:
-            tables, _ = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, validation, tell))
+            tables, _ = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, material.validation, tell))
         bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
     how = own.training
     facts = TrainingFacts(
         command="adaspring baselines",
         seed=how.seed,
         duration_s=round(spent_s, 1),
-        epochs=how.ensemble.epochs + how.settle.epochs,
+        epochs=how.epochs,
         data=own.data.file,
         torch=str(torch.__version__),
     )
