@@ -65,6 +65,8 @@ INSTEAD = {
         f"adaspring simulate --trace monday.jsonl {_CONFIG} --seeds 1 --statics 1"
     ),
     "adaspring redecide FOLDER --bundle har": "adaspring redecide state/decisions/har --bundle har",
+    # Of one device, whose state folder lies here.
+    "adaspring fleet report FOLDER --out PAGES": "adaspring fleet report . --out pages",
     "adaspringctl keys daemon --folder /etc/adaspring/curve": "adaspringctl keys daemon --folder curve",
 }
 _SYSTEM = "acts on the system; tests/system types it on a machine of its own"
