@@ -142,7 +142,8 @@ def _build(
     evolver, first = Evolver.begin(
         bundle.space, planner, cache, sensed, seed=config.seed, wall=_utc, last=warm, boot_id=boot_id
     )
-    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc)]
+    decisions = DecisionLog(state / "decisions" / bundle.manifest.name)
+    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc), decisions]
     if store is not None:
         before_p95_us = last.latency_p95_us if last is not None and last.bundle != bundle.digest else None
         observers.append(Trial(store, config.bundles.trial, before_p95_us))
@@ -200,7 +201,7 @@ def _build(
         keeper=TableKeeper(evolver, counters, learner, background, replan),
         announcer=Announcer(events, notifier, data, sensed),
         first=first,
-        decisions=DecisionLog(state / "decisions" / bundle.manifest.name),
+        decisions=decisions,
         check=lambda: check_startable(reread()),
         observers=observers,
         boot_id=boot_id,
