@@ -44,6 +44,7 @@ from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, Claim, claim
 from adaspring.serve.events import EventPublisher
 from adaspring.serve.server import DataPlane
+from adaspring.tables import DeviceTables
 
 _log = logging.getLogger(__name__)
 
@@ -175,18 +176,7 @@ def _build(
     stack.callback(control.close)
     data.bind()
     open_http(config.serve, context, limits_of(model), stack)
-    # The name of a profile that was given by its path does not lead back to it.
-    device = board.name if config.device.profile == "auto" else config.device.profile
-    background = BackgroundProfiler(path, state, device, config.engine.name, config.engine.threads)
-    stack.callback(background.stop)
-    # In a tree that stands for another board, timings of this machine would get that board's name.
-    measurable = config.device.profile != "auto" or sysroot == Path("/")
-    if tables.facts.estimate and config.device.background_profiling and measurable:
-        background.start()
-        _log.warning(
-            "no tables of this device: deciding from an estimate while profiling runs in the background",
-            extra=told(Message.TABLES_ESTIMATED, device=device),
-        )
+    background = _profiler(config, path, board.name, tables, stack)
     loop = ControlLoop(
         bundle=bundle,
         device=board.name,
@@ -208,6 +198,23 @@ def _build(
         boot_id=boot_id,
     )
     return loop, data
+
+
+def _profiler(config: Config, bundle: Path, board: str, tables: DeviceTables, stack: ExitStack) -> BackgroundProfiler:
+    """What measures the bundle in the background; it has begun where that is needed, wanted and of use."""
+    # The name of a profile that was given by its path does not lead back to it.
+    device = board if config.device.profile == "auto" else config.device.profile
+    profiler = BackgroundProfiler(bundle, state_folder(config), device, config.engine.name, config.engine.threads)
+    stack.callback(profiler.stop)
+    # In a tree that stands for another board, timings of this machine would get that board's name.
+    measurable = config.device.profile != "auto" or Path(config.monitor.sysroot) == Path("/")
+    if tables.facts.estimate and config.device.background_profiling and measurable:
+        profiler.start()
+        _log.warning(
+            "no tables of this device: deciding from an estimate while profiling runs in the background",
+            extra=told(Message.TABLES_ESTIMATED, device=device),
+        )
+    return profiler
 
 
 def _boot_id(sysroot: Path) -> str:
