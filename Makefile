@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --prefer-binary
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup-run setup test check bench deb clean
+.PHONY: help run setup-run setup test check bench deb sbom site pictures clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [DEMO_SECONDS=60] [CONSTRAINTS=deploy/constraints/FILE.txt]"
@@ -42,6 +42,15 @@ bench: setup ## list the benchmarks
 
 deb: setup ## build the Debian package into dist (root; DEB_ARCH=arm64 under qemu-user)
 	@sh scripts/build-deb.sh $(BIN)/python $(DEB_ARCH)
+
+sbom: setup ## write the bill of materials and the licences of the Debian package into dist
+	@$(BIN)/python scripts/sbom.py --output dist
+
+site: setup ## build the documentation as a site into build/site
+	@$(BIN)/mkdocs build --strict --quiet
+
+pictures: setup ## draw the pictures of the documentation anew (a minute)
+	@$(BIN)/python scripts/pictures.py --output docs/pictures
 
 clean: ## remove what builds, tests and checks leave behind; .venv stays
 	rm -rf build dist daemon/*.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -98,9 +98,10 @@ def power_cuts(folder: Path) -> dict[str, int]:
     """Points at which the power failed while a bundle was installed, rolled back and committed."""
     source = _versions(folder, 2)
     store = Store(folder / "cuts" / "har")
-    for path in source:
-        store.install(path, keys=(), allow_unsigned=True)
-        store.commit()
+    store.install(source[0], keys=(), allow_unsigned=True)
+    store.commit()
+    # On trial, so that there is something to commit.
+    store.install(source[1], keys=(), allow_unsigned=True)
     new = _versions(folder / "new", 3)[-1]
     tested, wrong = 0, 0
     for name in ("install", "rollback", "commit"):

@@ -53,6 +53,7 @@ tar -c --exclude=__pycache__ --exclude='*.egg-info' \
     exit 1
 }
 PYTHONPATH=$work/in/source/daemon "$python" scripts/manual.py --output "$work/in/manual"
+PYTHONPATH=$work/in/source/daemon "$python" scripts/sbom.py --output "$work/in/bill"
 version=$("$python" -c 'import pathlib, sys; print(next(pathlib.Path(sys.argv[1]).glob("*.whl")).name.split("-")[1])' "$work/in")
 cp deploy/debian/requirements.txt deploy/debian/assemble.sh "$work/in"
 

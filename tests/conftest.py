@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -189,6 +191,20 @@ def small_bundle_folder(
 def small_bundle(small_bundle_folder: Path) -> Bundle:
     """A loaded bundle of `small_spec`."""
     return load_bundle(small_bundle_folder)
+
+
+@pytest.fixture
+def versions(small_bundle_folder: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes copies of the small bundle under other versions."""
+
+    def make(version: str) -> Path:
+        folder = tmp_path / version
+        shutil.copytree(small_bundle_folder, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+        return folder
+
+    return make
 
 
 @pytest.fixture

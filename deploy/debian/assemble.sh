@@ -1,7 +1,7 @@
 #!/bin/sh
 # Put the package together, inside a Debian without a network; scripts/build-deb.sh starts it.
 #
-# /build/in: wheel, source, manual pages, requirements. /build/wheels: what the requirements name. /build/out: the package.
+# /build/in: wheel, source, manual pages, bill of materials, requirements. /build/wheels: what the requirements name. /build/out: the package.
 set -eu
 
 prefix=/opt/adaspring
@@ -28,11 +28,14 @@ done
 
 install -m 644 "$source"/systemd/*.service "$source"/systemd/*.socket "$stage/lib/systemd/system/"
 install -D -m 644 -t "$stage/usr/share/adaspring/drop-ins" "$source"/systemd/drop-ins/*.conf
+install -D -m 755 -t "$stage/usr/share/adaspring/mender" "$source/mender/adaspring-bundle"
+install -D -m 755 -t "$stage/usr/share/adaspring/thin-edge" "$source/thin-edge/adaspring" "$source/thin-edge/adaspring-health"
 install -D -m 644 -t "$stage/usr/lib/sysusers.d" "$source/sysusers.d/adaspring.conf"
 install -D -m 644 -t "$stage/usr/lib/systemd/catalog" "$source/journal/adaspring.catalog"
 install -D -m 644 -t "$stage/etc/adaspring" "$source/adaspringd.toml"
 mkdir -p "$stage/etc/adaspring/keys"
 install -m 644 /build/in/source/LICENSE "$stage/usr/share/doc/adaspring/copyright"
+install -m 644 -t "$stage/usr/share/doc/adaspring" /build/in/bill/adaspring.cdx.json /build/in/bill/licences.txt
 gzip -9n </build/in/source/CHANGELOG.md >"$stage/usr/share/doc/adaspring/changelog.gz"
 for page in /build/in/manual/man/*; do
     section=${page##*.}

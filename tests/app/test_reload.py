@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import threading
 import time
@@ -41,20 +40,6 @@ def status(control: ControlClient, began_after_s: float = 0.0) -> dict[str, Any]
                 return told
         time.sleep(0.02)
     raise AssertionError("the daemon does not answer")
-
-
-@pytest.fixture
-def versions(small_bundle_folder: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Makes copies of the small bundle under other versions."""
-
-    def make(version: str) -> Path:
-        folder = tmp_path / version
-        shutil.copytree(small_bundle_folder, folder)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
-        return folder
-
-    return make
 
 
 @pytest.fixture

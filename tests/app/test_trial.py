@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adaspring.app.trial import NOTE_S, Trial, TrialConfig, begin_trial
+from adaspring.app.trial import NOTE_S, Trial, TrialConfig, begin_trial, roll_back
 from adaspring.bundle import Bundle, Store
 from adaspring.space import SpaceSpec
 
@@ -136,3 +136,16 @@ def test_operator_ends_the_trial(store: Store) -> None:
     trial.observe(loop)
     trial.close()
     assert version(store) == ("2", False)
+
+
+def test_operator_who_was_faster_is_not_overruled(store: Store) -> None:
+    """A complaint about a version that an operator has taken back leads no further back."""
+    trial = Trial(store, CONFIG, before_p95_us=100.0)
+    judged = store.pointer()
+    store.rollback()
+    assert roll_back(store, "slow", judged.current if judged else None) == store.pointer()
+    loop = Loop()
+    loop.health.update(answered=0, failed=100)
+    trial.observe(loop)
+    trial.close()
+    assert version(store) == ("1", False)

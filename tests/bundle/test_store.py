@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,32 @@ def test_rollback_of_the_first_leads_to_what_ships(store: Store, make: Make) -> 
         store.rollback()
 
 
+def test_nothing_is_done_to_another_version(store: Store, make: Make) -> None:
+    """Who names a version that is not current any more changes nothing."""
+    first = install(store, make("1"))
+    second = install(store, make("2"))
+    before = store.pointer()
+    assert [before] * 3 == [store.rollback(first), store.commit(first), store.count(first, starts=1)]
+    assert before == store.pointer()
+    store.commit(second)
+    assert (second, None, False) == pointed(store)
+
+
+def test_changes_at_once_are_all_made(store: Store, make: Make) -> None:
+    """Two who count, each with a store of their own as two processes have, lose none of what the other did."""
+    name = install(store, make("1"))
+
+    def count(_: int) -> None:
+        Store(store.folder).count(starts=1)
+
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(count, range(100)))
+    pointer = store.pointer()
+    assert pointer is not None
+    assert pointer.trial is not None
+    assert (name, 100) == (pointer.current, pointer.trial.starts)
+
+
 def test_old_versions_leave(store: Store, make: Make) -> None:
     """Current and previous stay, and as many others as asked for."""
     names = []
@@ -91,14 +118,14 @@ def test_old_versions_leave(store: Store, make: Make) -> None:
 
 def test_power_may_fail_at_every_step(store: Store, make: Make, tmp_path: Path) -> None:
     """Whenever the power fails, the store holds the old state or the new one, and the attempt can be repeated."""
-    for version in "12":
-        install(store, make(version), keep=0)
-        store.commit()
+    install(store, make("1"), keep=0)
+    store.commit()
+    install(store, make("2"), keep=0)
     new = make("3")
     acts: dict[str, Callable[[Store], object]] = {
         "install": lambda cut: install(cut, new, keep=0),
         "rollback": lambda cut: cut.rollback() if len(cut.versions()) and pointed(cut)[1] else None,
-        "count": lambda cut: cut.commit(),
+        "commit": lambda cut: cut.commit(),
     }
     for name, act in acts.items():
         tested, wrong = inconsistent_points(store.folder, act, tmp_path / name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 from adaspring.boards import detect, load_profile
 from adaspring.context import Monitor
 from adaspring.context.model import Reading
+from adaspring.context.monitor import sensors_of
+from adaspring.context.sysroot import Sysroot
 from adaspring.context.watch import RESCAN_S
 from adaspring.simulate import DayState, LiveTree, board_trees, load_board_tree
 
@@ -339,38 +343,100 @@ def test_every_fault_of_every_backend_is_a_reason_and_passes(
     assert pytest.approx(before) == {name: again[name] for name in before}
 
 
-@pytest.mark.parametrize(
-    ("tree", "file", "quantity"),
-    [
-        ("raspberry-pi-4b", f"{ZONE}/type", "temperature_c"),
-        ("raspberry-pi-4b", f"{HWMON}/hwmon1/name", "supply_undervoltage"),
-        ("raspberry-pi-5", "/sys/firmware/devicetree/base/compatible", "pmic_power_w"),
-        ("jetson-orin-nano", f"{HWMON}/hwmon1/name", "rails_power_w"),
-        ("jetson-nano", f"{IIO}/name", "rails_power_w"),
-        ("jetson-orin-nano", f"{HWMON}/hwmon0/name", "over_current_events"),
-        ("librem5", f"{GAUGE}/type", "battery_percent"),
-        ("raspberry-pi-4b-ups", f"{HWMON}/hwmon2/name", "meter_power_w"),
-    ],
-)
-def test_what_has_lost_its_label_is_not_guessed(
-    root: Path, daemon: Daemon, tree: str, file: str, quantity: str
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_that_hangs_holds_nobody(
+    root: Path, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    """Without its name or type nobody can tell what a device measures, so it is absent."""
-    watch(root, tree, daemon)
-    (root / file.lstrip("/")).unlink()
-    monitor = Monitor(root, daemon, clock=daemon.clock, deadline_s=10.0)
+    """A driver that does not return makes its sensor absent with a reason; the others are read, and it comes back."""
+    tree, quantity, files = BACKENDS[backend]
+    monitor = watch(root, tree, daemon)
+    monitor.tick()
+    before = present(monitor.readings)
+    together = next(sensor.quantities for sensor in sensors_of(root) if quantity in sensor.quantities)
+    free, read = threading.Event(), Sysroot.text
+
+    def hang(sysroot: Sysroot, path: str, *, whole: bool = False) -> str:
+        if path in files:
+            assert free.wait(30.0)
+        return read(sysroot, path, whole=whole)
+
+    monkeypatch.setattr(Sysroot, "text", hang)
+    monitor._crew.deadline_s = 0.4
+    daemon.now_s += RESCAN_S
+    monitor.tick()
+    reading = monitor.readings[quantity]
+    assert (None, "it has not answered for 60 s") == (reading.value, reading.reason)
+    after = present(monitor.readings)
+    for name in before.keys() - DERIVED - set(together):
+        assert before[name] == after[name], name
+
+    free.set()
+    until_s = time.monotonic() + 30.0
+    while before.items() - present(monitor.readings).items():
+        assert time.monotonic() < until_s
+        daemon.now_s += 1
+        monitor.tick()
+        time.sleep(0.005)
+
+
+#: Each backend whose files or lines have a label: what it lies in, what stands there when the label is missing
+#: (None: no file), and what cannot be known then.
+LABELS: dict[str, tuple[str, dict[str, str | None], str]] = {
+    "thermal zone": ("raspberry-pi-4b", {f"{ZONE}/type": None}, "temperature_c"),
+    "trip point": (
+        "jetson-orin-nano",
+        {f"/sys/class/thermal/thermal_zone{zone}/trip_point_0_type": None for zone in (0, 1, 8)},
+        "throttle_temperature_c",
+    ),
+    "undervoltage": ("raspberry-pi-4b", {f"{HWMON}/hwmon1/name": None}, "supply_undervoltage"),
+    "vcgencmd": ("raspberry-pi-4b-ups", {"/run/vcgencmd/get_throttled": "0x50005\n"}, "firmware_throttled"),
+    "Raspberry Pi 5": ("raspberry-pi-5", {"/sys/firmware/devicetree/base/compatible": None}, "pmic_power_w"),
+    "PMIC": ("raspberry-pi-5", {"/run/vcgencmd/pmic_read_adc": "current(0)=0.5A\nvolt(8)=3.7V\n"}, "pmic_power_w"),
+    "INA3221": ("jetson-orin-nano", {f"{HWMON}/hwmon1/name": None}, "rails_power_w"),
+    "INA3221 input rail": ("jetson-orin-nano", {f"{HWMON}/hwmon1/in1_label": None}, "rails_power_w"),
+    "INA3221 sum": ("jetson-agx-orin", {f"{HWMON}/hwmon3/in2_label": None}, "rails_power_w"),
+    "INA3221 iio": ("jetson-nano", {f"{IIO}/name": None}, "rails_power_w"),
+    "INA3221 iio input rail": ("jetson-nano", {f"{IIO}/rail_name_0": None}, "rails_power_w"),
+    "over-current": ("jetson-orin-nano", {f"{HWMON}/hwmon0/name": None}, "over_current_events"),
+    "nvpmodel": ("jetson-orin-nano", {"/var/lib/nvpmodel/status": "0002\n"}, "power_mode"),
+    "fuel gauge": ("librem5", {f"{GAUGE}/type": None}, "battery_percent"),
+    "battery of an UPS": ("raspberry-pi-4b-ups", {f"{SUPPLY}/battery/type": None}, "battery_percent"),
+    "battery power": ("librem5", {f"{GAUGE}/status": None}, "battery_power_w"),
+    "INA219": ("raspberry-pi-4b-ups", {f"{HWMON}/hwmon2/name": None}, "meter_power_w"),
+    "memory": ("raspberry-pi-4b", {"/proc/meminfo": "MemTotal: 5 kB\n 7 kB\n"}, "memory_available_mib"),
+    "pressure": ("librem5", {"/proc/pressure/memory": "avg10=1.00 avg60=0.00\n"}, "memory_pressure_percent"),
+    "control group": ("raspberry-pi-4b-ups", {f"{CGROUP}/memory.stat": "20971520\n"}, "cgroup_available_mib"),
+    "load": ("raspberry-pi-4b", {"/proc/stat": "5 0 0 9 0 0 0 0 0 0\n"}, "cpu_percent"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", LABELS)
+def test_what_has_lost_its_label_is_not_guessed(root: Path, daemon: Daemon, spoil: Spoil, backend: str) -> None:
+    """Without its name, type or key nobody can tell what a value measures, so it is absent; it comes back with it."""
+    tree, files, quantity = LABELS[backend]
+    monitor = watch(root, tree, daemon)
+    monitor.tick()
+    before = monitor.readings[quantity].value
+    good = {file: (root / file.lstrip("/")).read_text() for file in files}
+    for file, text in files.items():
+        spoil(root / file.lstrip("/"), "vanished" if text is None else text)
+    daemon.now_s += RESCAN_S
     monitor.tick()
     reading = monitor.readings[quantity]
     assert (None, True) == (reading.value, bool(reading.reason))
-
-
-def test_without_the_label_of_the_input_a_sum_is_not_taken_for_the_total(root: Path, daemon: Daemon) -> None:
-    """A Jetson whose input rail lost its label still has rails, but none of them is called the total."""
-    watch(root, "jetson-orin-nano", daemon)
-    (root / "sys/class/hwmon/hwmon1/in1_label").unlink()
-    monitor = Monitor(root, daemon, clock=daemon.clock, deadline_s=10.0)
+    for file, label in good.items():
+        spoil(root / file.lstrip("/"), label)
+    daemon.now_s += RESCAN_S
     monitor.tick()
-    assert "VDD_IN" not in monitor.readings["rails_power_w"].source
+    assert before == monitor.readings[quantity].value
+
+
+def test_a_gpu_that_is_not_called_one_is_not_guessed(root: Path, daemon: Daemon) -> None:
+    """Other devices of the devfreq class tell a load, too; the name of the device tells which is the GPU."""
+    monitor = watch(root, "jetson-orin-nano", daemon)
+    (root / "sys/class/devfreq/17000000.gpu").rename(root / "sys/class/devfreq/17000000.bus")
+    monitor.tick()
+    assert "no GPU" in monitor.readings["gpu_percent"].reason
 
 
 @pytest.mark.parametrize(
@@ -379,7 +445,15 @@ def test_without_the_label_of_the_input_a_sum_is_not_taken_for_the_total(root: P
         # A rail only takes; a few steps below zero are noise.
         ("jetson-orin-nano", f"{HWMON}/hwmon1/curr1_input", "-300\n", "rails_power_w", None),
         ("jetson-orin-nano", f"{HWMON}/hwmon1/curr1_input", "-8\n", "rails_power_w", 0.0),
+        ("jetson-agx-orin", f"{HWMON}/hwmon3/curr2_input", "-300\n", "rails_power_w", None),
         ("jetson-nano", f"{IIO}/in_power0_input", "-300\n", "rails_power_w", None),
+        (
+            "raspberry-pi-5",
+            "/run/vcgencmd/pmic_read_adc",
+            "EXT5V_A current(0)=-1A\nEXT5V_V volt(1)=5V\n",
+            "pmic_power_w",
+            None,
+        ),
         # Drivers differ in the sign of a battery's current; its status says which way it flows.
         ("librem5", f"{GAUGE}/current_now", "-500000\n", "battery_power_w", 2.0),
         ("librem5", f"{GAUGE}/current_now", "500000\n", "battery_power_w", 2.0),

@@ -19,12 +19,13 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "jtop.py"
 
 
-def service(start: str, power: str) -> str:
-    """Source of the package: a thread with a ``start`` and a ``power``."""
+def service(start: str, power: str, ok: str = "return True") -> str:
+    """Source of the package: a thread with a ``start``, a ``power``, and whether it still hears its service."""
     return (
         "import threading\n"
         "class jtop(threading.Thread):\n"
         f"    def start(self):\n        {start}\n"
+        f"    def ok(self):\n        {ok}\n"
         f"    @property\n    def power(self):\n        {power}\n"
     )
 
@@ -52,6 +53,20 @@ def test_total_power_is_read(library: Path) -> None:
 def test_every_failure_is_a_reason(library: Path, start: str, power: str, reason: str) -> None:
     """Whatever the library raises, the reading is absent and says why."""
     library.write_text(service(start, power))
+    sensor = JetsonStatsSensor(live=True)
+    sensor.discover()
+    reading = sensor.read()["jetson_stats_power_w"]
+    assert reading.value is None
+    assert reason in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("ok", "reason"),
+    [("return False", "sends nothing any more"), ("raise EOFError('connection lost')", "EOFError: connection lost")],
+)
+def test_what_was_heard_before_the_service_went_is_not_believed(library: Path, ok: str, reason: str) -> None:
+    """The library keeps the last figures when the connection is lost; the sensor does not."""
+    library.write_text(service("pass", f"return {POWER!r}", ok))
     sensor = JetsonStatsSensor(live=True)
     sensor.discover()
     reading = sensor.read()["jetson_stats_power_w"]

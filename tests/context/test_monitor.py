@@ -175,6 +175,19 @@ def test_a_fault_is_a_reason_and_passes(
     assert before[name].value == monitor.readings[name].value
 
 
+def test_a_loss_is_told_with_what_was_known_last(monitor: Monitor, put: Put, board: Path, daemon: Daemon) -> None:
+    """What a sensor said last stays known as such until it comes back; what was never there is not lost."""
+    assert {} == monitor.tick().lost
+    (board / ZONE.lstrip("/") / "temp").unlink()
+    (board / "proc/meminfo").unlink()
+    daemon.now_s += 1
+    assert {"temperature_c": 50.0, "memory_available_mib": 1000.0} == monitor.tick().lost
+    put(f"{ZONE}/temp", "60000\n")
+    put("/proc/meminfo", "MemAvailable: 512 kB\n")
+    daemon.now_s += 1
+    assert {} == monitor.tick().lost
+
+
 def test_a_loss_and_a_return_are_logged_once(
     monitor: Monitor, put: Put, daemon: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -273,7 +286,7 @@ def test_an_empty_tree_gives_a_reason_for_everything(tmp_path: Path, daemon: Dae
     """A board without sensors is served all the same: nothing is made up, everything is explained."""
     unset = Reading(None, "the local clock", "the clock has not been synchronised since boot")
     context = Monitor(tmp_path, daemon, clock=daemon.clock, time_of_day=lambda: unset, deadline_s=10.0).tick()
-    fields = set(Context.__struct_fields__) - {"at_s", "event_state", "queue_depth", "reasons"}
+    fields = set(Context.__struct_fields__) - {"at_s", "event_state", "queue_depth", "reasons", "lost"}
     assert fields == set(context.reasons)
     assert [None] * len(fields) == [getattr(context, name) for name in fields]
 

@@ -54,6 +54,15 @@ def test_a_sum_of_which_a_part_is_dead_is_absent(put: Put, sysroot: Sysroot) -> 
     assert "curr2_input is empty" in total(sysroot).reason
 
 
+def test_a_channel_without_a_label_counts_only_where_the_input_is_known(put: Put, sysroot: Sysroot) -> None:
+    """Beside the input rail it changes nothing; in a sum it may be one more, so the sum is absent."""
+    chip(put, 0, "ina3221", {"VDD_IN": (5000, 1000), "VDD_SOC": (5000, 200)})
+    put(f"{HWMON}0/curr3_input", "300\n")
+    assert total(sysroot).value == pytest.approx(5.0)
+    put(f"{HWMON}0/in1_label", "VDD_CPU\n")
+    assert "in3_label is not there, so nobody can tell" in total(sysroot).reason
+
+
 def test_two_meters_are_not_guessed_at(put: Put, sysroot: Sysroot) -> None:
     """With several meters nobody can tell which one sees the board."""
     for number in (0, 1):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from math import exp
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaspring.context.model import EventState
-from adaspring.context.smoothing import EventActivity, EventRate, MovingAverage
+from adaspring.context.smoothing import CALM_S, EventActivity, EventRate, MovingAverage
 
 finite = st.floats(-1e6, 1e6)
 
@@ -95,3 +96,25 @@ def test_chance_is_no_burst() -> None:
     rng = random.Random(7)
     seen = states([sum(rng.random() < 0.02 for _ in range(50)) for _ in range(600)])
     assert seen.count("burst") < 0.05 * len(seen)
+
+
+def test_clumps_are_one_burst() -> None:
+    """A hundred events every eight seconds are one burst that goes on, and not one after the other."""
+    seen = states([10] * 60 + [100, 0, 0, 0, 0, 0, 0, 0] * 20)
+    assert {"burst"} == set(seen[62:])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 30)), max_size=100))
+def test_no_events_make_bursts_begin_and_end_all_the_time(looks: list[tuple[int, float]]) -> None:
+    """However events come and looks are spaced, a burst begins at most once in the time of calm that ends one."""
+    activity, total, at_s = EventActivity(2.0), 0, 0.0
+    begun_s: list[float] = []
+    before: EventState | None = None
+    for count, wait_s in looks:
+        total, at_s = total + count, at_s + wait_s
+        state = activity.update(total, at_s)
+        if state == "burst" and before != "burst":
+            begun_s.append(at_s)
+        before = state
+    for first, second in pairwise(begun_s[1:]):
+        assert second - first >= CALM_S

@@ -25,7 +25,7 @@ class Gauge:
         """Read 40 degrees."""
         self.interval_s = interval_s
         self.value: float | None = 40.0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.free = threading.Event()
         self.free.set()
         self.reads = 0
@@ -169,13 +169,14 @@ def test_a_costly_sensor_is_read_seldom_and_tells_its_age(daemon: Daemon) -> Non
     assert gauge.reads == 3
 
 
-def test_whatever_a_sensor_raises_is_a_reason(daemon: Daemon) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), SystemExit("by a library")])
+def test_whatever_a_sensor_raises_is_a_reason(daemon: Daemon, error: BaseException) -> None:
     """An error that nobody foresaw makes one quantity absent and ends nothing."""
     gauge, load = Gauge(), Load()
     monitor = monitor_of(daemon, gauge, load)
-    gauge.error = ZeroDivisionError("division by zero")
+    gauge.error = error
     context = monitor.tick()
-    assert context.reasons["temperature_c"] == "reading it failed: ZeroDivisionError: division by zero"
+    assert context.reasons["temperature_c"] == f"reading it failed: {type(error).__name__}: {error}"
     assert context.cpu_percent == 40
     gauge.error = None
     daemon.now_s += 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from adaspring.decide import Policy, Reference, budgets, check_policy, latency_b
 from adaspring.errors import ConfigError
 
 REFERENCE = Reference(accuracy_percent=94.0, accuracy_span_points=10.0, energy_mj=8.0)
+NOON_S = 12 * 3600.0
 
 
 def given_context(**quantities: object) -> Context:
@@ -87,6 +89,20 @@ def test_latency_leaves_room_for_waiting(
     assert ("unknown" in reason) == (rate_hz is None)
 
 
+@given(st.floats(0.0, 1e5), st.floats(0.0, 300.0))
+def test_a_burst_is_planned_for_as_that_many_more_events(rate_hz: float, headroom_percent: float) -> None:
+    """The budget in a burst is that of a steady rate which is higher by the headroom; idle and steady add nothing."""
+    policy = Policy(burst_headroom_percent=headroom_percent)
+    higher = given_context(event_rate_hz=rate_hz * (1 + headroom_percent / 100))
+    burst, reason = latency_budget_us(policy, given_context(event_rate_hz=rate_hz, event_state="burst"))
+    assert burst == latency_budget_us(policy, higher)[0]
+    assert ("for a burst" in reason) == (rate_hz > 0)
+    plain = latency_budget_us(policy, given_context(event_rate_hz=rate_hz))
+    for state in ("steady", "idle"):
+        assert plain == latency_budget_us(policy, given_context(event_rate_hz=rate_hz, event_state=state))
+    assert burst <= plain[0]
+
+
 @pytest.mark.parametrize(
     ("quantities", "expected", "reason"),
     [
@@ -104,6 +120,46 @@ def test_memory_is_a_share_of_what_is_available(
     allowed = budgets(Policy(), given_context(**quantities), REFERENCE)
     assert expected == allowed.memory_mib
     assert reason in allowed.reasons["memory"]
+
+
+@given(
+    st.builds(
+        given_context,
+        battery_percent=st.floats(0.0, 100.0),
+        temperature_c=st.floats(0.0, 79.9),
+        memory_available_mib=st.floats(0.0, 4000.0),
+        memory_pressure_percent=st.sampled_from([None, 5.0, 50.0]),
+        external_power=st.sampled_from([None, False, True]),
+        event_rate_hz=st.just(10.0),
+        time_of_day_s=st.just(NOON_S),
+    ),
+    st.sets(st.sampled_from(["battery_percent", "temperature_c", "memory_available_mib"])),
+)
+def test_no_budget_is_looser_for_a_sensor_that_failed(known: Context, failed: set[str]) -> None:
+    """What was known and is not any more counts as no better than it was; short of an emergency, which is what is."""
+    policy = Policy(mission_until="18:00", battery_capacity_wh=10.0)
+    lost = {name: getattr(known, name) for name in failed}
+    before = budgets(policy, known, REFERENCE)
+    after = budgets(policy, msgspec.structs.replace(known, lost=lost, **dict.fromkeys(failed, None)), REFERENCE)
+    assert after.lambda_energy >= before.lambda_energy - 1e-12
+    assert after.latency_p95_us <= before.latency_p95_us
+    for was, is_now in ((before.energy_mj, after.energy_mj), (before.memory_mib, after.memory_mib)):
+        assert was is None or (is_now is not None and is_now <= was)
+
+
+@pytest.mark.parametrize(
+    ("lost", "budget", "reason"),
+    [
+        ({"temperature_c": 40.0}, "importance", "raised because the temperature is not known any more"),
+        ({"temperature_c": 40.0}, "latency", "80 % of it when hot"),
+        ({"memory_available_mib": 400.0}, "memory", "50 MiB: 12.5 % of 400 MiB available when it was last known"),
+        ({"battery_percent": 10.0}, "importance", "is unknown (no sensor gives it), so the 10 % of before"),
+        ({"battery_percent": 10.0}, "energy", "only 10 % of the battery is left when it was last known"),
+    ],
+)
+def test_a_loss_is_told_with_what_it_means(lost: dict[str, float], budget: str, reason: str) -> None:
+    """Each budget that a lost sensor tightens says so."""
+    assert reason in budgets(Policy(), given_context(lost=lost), REFERENCE).reasons[budget]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +181,6 @@ def test_energy_is_capped_when_the_battery_is_low(
 
 
 MISSION = Policy(mission_until="18:00", battery_capacity_wh=10.0, base_power_w=0.5)
-NOON_S = 12 * 3600.0
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from adaspring.errors import ConfigError
         ({"lambda_energy_min": 1.5}, "lambda_energy_min must lie between 0 and 1"),
         ({"lambda_energy_min": float("nan")}, "lambda_energy_min must lie between 0 and 1"),
         ({"switching_cost": -0.1}, "switching_cost must not be negative"),
+        ({"burst_headroom_percent": -1.0}, "burst_headroom_percent must not be negative"),
         ({"max_utilisation": 1.0}, "max_utilisation must lie between 0 and 1"),
         ({"lambda_energy_min": 0.8}, "unknown is never better than full"),
         (

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaspring.context.model import Context
+from adaspring.context.smoothing import EventActivity, EventRate
 from adaspring.decide import Policy, Reference, Trigger, TriggerPolicy, budgets
 
 POLICY = Policy()
@@ -65,6 +66,7 @@ def test_the_first_context_is_a_cause() -> None:
         ({"memory_available_mib": 300.0}, "memory", "available memory went from 500 to 300 MiB"),
         ({"event_rate_hz": 16.0}, "event_rate", "events went from 10 to 16 a second"),
         ({"event_rate_hz": 6.0}, "event_rate", "events went from 10 to 6 a second"),
+        ({"event_state": "burst"}, "event_rate", "a burst began, at 10 events a second"),
         ({"latency_p95_us": 30_000.0}, "latency", "frames take 30 ms, over the budget of 18 ms"),
     ],
 )
@@ -91,11 +93,40 @@ def test_what_changes_budgets_is_a_cause_after_the_dwell(
         {"latency_p95_us": 19_000.0},
         {"latency_p95_us": None},
         {"cpu_percent": 90.0},
+        {"event_state": "idle"},
     ],
 )
 def test_noise_is_no_cause(trigger: Trigger, quantities: dict[str, object]) -> None:
     """What stays within its band, or changes no budget, is no cause."""
     assert trigger.check(changed(**quantities), 30.0) is None
+
+
+def test_a_lull_within_a_burst_is_none(trigger: Trigger) -> None:
+    """While a burst lasts only more events count; its end counts, however few come then."""
+    decide(trigger, changed(event_state="burst", event_rate_hz=100.0), 0.0)
+    assert trigger.check(changed(event_state="burst", event_rate_hz=1.0), 30.0) is None
+    faster = trigger.check(changed(event_state="burst", event_rate_hz=160.0), 30.0)
+    over = trigger.check(changed(event_state="steady", event_rate_hz=90.0), 30.0)
+    assert faster is not None
+    assert over is not None
+    assert "events went from 100 to 160 a second" == faster.sentence
+    assert "a burst is over, at 90 events a second" == over.sentence
+
+
+def test_events_in_clumps_make_few_decisions() -> None:
+    """A hundred events every eight seconds: at most three decisions a minute, where the dwell would allow thirteen."""
+    trigger, rate, activity = Trigger(POLICY), EventRate(2.0), EventActivity(2.0)
+    received, decided_s = 0, []
+    for second in range(660):
+        received += 10 if second < 60 else 100 * (second % 8 == 0)
+        now_s = float(second)
+        context = changed(event_rate_hz=rate.update(received, now_s), event_state=activity.update(received, now_s))
+        if trigger.check(context, now_s) is not None:
+            decided_s.append(second)
+            decide(trigger, context, now_s)
+    for minute in range(60, 600):
+        assert sum(minute <= at_s < minute + 60 for at_s in decided_s) <= 4
+    assert len(decided_s) <= 3 * 11
 
 
 def test_slow_events_are_alike(trigger: Trigger) -> None:
@@ -171,6 +202,7 @@ HOSTILE = st.tuples(
         throttled=st.sampled_from([True, False, None]),
         memory_available_mib=maybe(0, 4000),
         event_rate_hz=maybe(0, 1e4),
+        event_state=st.sampled_from(["idle", "steady", "burst", None]),
         latency_p95_us=maybe(0, 1e6),
     ),
 )

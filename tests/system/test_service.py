@@ -206,6 +206,15 @@ def test_manual_and_completion_are_installed(machine: Machine) -> None:
     machine.run("[ -s /usr/share/zsh/vendor-completions/_adaspringctl ]")
 
 
+def test_bill_of_materials_tells_what_is_installed(machine: Machine) -> None:
+    """Every library of the bill is there in its version, and the list of licences beside it."""
+    bill = json.loads(machine.run("cat /usr/share/doc/adaspring/adaspring.cdx.json"))
+    told = {each["name"]: each["version"] for each in bill["components"] if each["type"] == "library"}
+    code = f"from importlib.metadata import version; print(*(f'{{n}}=={{version(n)}}' for n in {sorted(told)}))"
+    assert [f"{name}=={told[name]}" for name in sorted(told)] == machine.python(code).split()
+    machine.run("grep -q BSD-3-Clause /usr/share/doc/adaspring/licences.txt")
+
+
 def test_zz_removal_keeps_configuration_and_purge_cleans(machine: Machine) -> None:
     """Removal leaves what an operator wrote, an installation after it takes it up, purge leaves nothing."""
     machine.run("printf '# mine\\n' >> /etc/adaspring/adaspringd.toml")

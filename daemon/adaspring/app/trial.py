@@ -57,14 +57,21 @@ def begin_trial(store: Store, config: TrialConfig) -> Pointer | None:
         return pointer
 
 
-def roll_back(store: Store, why: str) -> Pointer | None:
+def roll_back(store: Store, why: str, version: str | None = None) -> Pointer | None:
     """Go back to the version before, and say so.
+
+    Args:
+        store: Where it is installed.
+        why: What is wrong with it.
+        version: What is wrong; nothing is done where an operator has put another one in its place by now.
 
     Raises:
         StoreError: If the store cannot be written.
     """
     failed = store.pointer()
-    now = store.rollback()
+    now = store.rollback(version)
+    if now == failed:
+        return now
     bundle = now.current if now else "that ships"
     _log.error(
         "rolled back from bundle %s to the one %s: %s",
@@ -99,6 +106,8 @@ class Trial:
         self._before_p95_us = before_p95_us
         self._clock = clock
         self._noted_s = clock()
+        pointer = store.pointer()
+        self._version = pointer.current if pointer else None
         self._over = False
 
     def observe(self, loop: Observed) -> None:
@@ -110,7 +119,7 @@ class Trial:
         try:
             if why is not None:
                 self._over = True
-                roll_back(self._store, why)
+                roll_back(self._store, why, self._version)
                 loop.start_over(why)
             else:
                 self._note()
@@ -122,7 +131,7 @@ class Trial:
         if self._over:
             return
         try:
-            self._store.count(starts=-1, healthy_s=self._clock() - self._noted_s)
+            self._store.count(self._version, starts=-1, healthy_s=self._clock() - self._noted_s)
         except StoreError as error:
             _log.error("%s", error, extra=told(Message.STATE_NOT_WRITTEN, folder=self._store.folder))
 
@@ -140,15 +149,15 @@ class Trial:
 
     def _note(self) -> None:
         pointer = self._store.pointer()
-        if pointer is None or pointer.trial is None:
-            # An operator committed it, or rolled it back.
+        if pointer is None or pointer.trial is None or pointer.current != self._version:
+            # An operator committed it, or put another one in its place.
             self._over = True
             return
         served_s = self._clock() - self._noted_s
         if pointer.trial.healthy_s + served_s >= self._config.duration_s:
             self._over = True
-            bundle = self._store.commit().current
+            bundle = self._store.commit(self._version).current
             _log.info("committed bundle %s", bundle, extra=told(Message.BUNDLE_COMMITTED, bundle=bundle))
         elif served_s >= NOTE_S:
-            self._store.count(healthy_s=served_s)
+            self._store.count(self._version, healthy_s=served_s)
             self._noted_s += served_s

@@ -1,5 +1,6 @@
 """Bundles: the on-disk format, verified before use."""
 
+from adaspring.bundle.archive import unpacked
 from adaspring.bundle.bundle import AccuracyTables, Bundle, load_bundle, write_bundle
 from adaspring.bundle.disk import Disk
 from adaspring.bundle.manifest import FORMAT, Accuracy, InputSpec, Manifest, OutputSpec, TrainingFacts
@@ -23,6 +24,7 @@ __all__ = [
     "load_bundle",
     "make_keys",
     "sign_bundle",
+    "unpacked",
     "version_name",
     "write_bundle",
 ]

@@ -10,15 +10,20 @@ A store holds the versions of one model::
 
 A new version is complete on the disk before the pointer names it, and the pointer is a
 file replaced by a rename, so whenever the power fails the store holds the old state or
-the new one. What an interrupted step leaves behind begins with a dot and is removed by
+the new one. The pointer is changed under a lock: an operator's command and the daemon that
+judges a trial are two processes. What an interrupted step leaves behind begins with a dot and is removed by
 the next installation.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +35,7 @@ from adaspring.errors import BundleCorruptError, StoreError
 POINTER = "pointer.json"
 VERSIONS = "versions"
 _DIGITS = 12
+Changed = TypeVar("Changed", "Pointer", "Pointer | None")
 
 
 class TrialState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,28 +125,38 @@ class Store:
             check_signature(source, keys)
         bundle = load_bundle(source)
         name = version_name(bundle)
-        before = self.pointer()
         try:
             self._copy(source, bundle, name)
-            if before is None or before.current != name:
-                previous = None if before is None else before.current if before.trial is None else before.previous
-                failed = () if before is None else tuple(each for each in before.failed if each != name)
-                self._point(Pointer(name, previous, TrialState(), failed))
-            self._prune(keep)
+            with self._locked():
+                before = self.pointer()
+                if before is None or before.current != name:
+                    previous = None if before is None else before.current if before.trial is None else before.previous
+                    failed = () if before is None else tuple(each for each in before.failed if each != name)
+                    self._point(Pointer(name, previous, TrialState(), failed))
+                self._prune(keep)
         except OSError as error:
             raise StoreError(f"bundle store {self.folder} cannot be written: {error}") from error
         return name
 
-    def commit(self) -> Pointer:
+    def commit(self, version: str | None = None) -> Pointer:
         """End the trial well.
+
+        Args:
+            version: Whose; nothing is done where another one is current by now. None for the current one.
+
+        Returns:
+            The pointer now.
 
         Raises:
             StoreError: If nothing is installed, or the store cannot be written.
         """
-        return self._change(msgspec.structs.replace(self._installed(), trial=None))
+        return self._change(version, lambda pointer: msgspec.structs.replace(pointer, trial=None))
 
-    def rollback(self) -> Pointer | None:
+    def rollback(self, version: str | None = None) -> Pointer | None:
         """Go back to the version before; without one, to what ships.
+
+        Args:
+            version: As for `commit`.
 
         Returns:
             The pointer now; None where the shipped bundle is served again.
@@ -148,28 +164,34 @@ class Store:
         Raises:
             StoreError: If nothing is installed, or the store cannot be written.
         """
-        pointer = self._installed()
-        if pointer.previous is None:
-            try:
-                self._disk.replace(self.folder / POINTER, self.folder / f".{POINTER}.before")
-                self._disk.sync_folder(self.folder)
-            except OSError as error:
-                raise StoreError(f"bundle store {self.folder} cannot be written: {error}") from error
-            return None
-        failed = (*(each for each in pointer.failed if each != pointer.current), pointer.current)
-        return self._change(Pointer(pointer.previous, None, None, failed))
 
-    def count(self, *, starts: int = 0, healthy_s: float = 0.0) -> Pointer:
+        def back(pointer: Pointer) -> Pointer | None:
+            if pointer.previous is None:
+                return None
+            failed = (*(each for each in pointer.failed if each != pointer.current), pointer.current)
+            return Pointer(pointer.previous, None, None, failed)
+
+        return self._change(version, back)
+
+    def count(self, version: str | None = None, *, starts: int = 0, healthy_s: float = 0.0) -> Pointer:
         """Add to what the trial has counted; nothing where there is no trial.
+
+        Args:
+            version: As for `commit`.
+            starts: Starts that have not ended well.
+            healthy_s: Time in good health, in seconds.
 
         Raises:
             StoreError: If nothing is installed, or the store cannot be written.
         """
-        pointer = self._installed()
-        if pointer.trial is None:
-            return pointer
-        trial = TrialState(max(0, pointer.trial.starts + starts), pointer.trial.healthy_s + healthy_s)
-        return self._change(msgspec.structs.replace(pointer, trial=trial))
+
+        def counted(pointer: Pointer) -> Pointer:
+            if pointer.trial is None:
+                return pointer
+            trial = TrialState(max(0, pointer.trial.starts + starts), pointer.trial.healthy_s + healthy_s)
+            return msgspec.structs.replace(pointer, trial=trial)
+
+        return self._change(version, counted)
 
     def verify(self, version: str, *, keys: Sequence[Path], allow_unsigned: bool) -> Bundle:
         """Check every hash of an installed version, its name, and its signature.
@@ -211,12 +233,36 @@ class Store:
         self._disk.replace(incoming, target)
         self._disk.sync_folder(target.parent)
 
-    def _change(self, pointer: Pointer) -> Pointer:
+    def _change(self, version: str | None, edit: Callable[[Pointer], Changed]) -> Pointer | Changed:
         try:
-            self._point(pointer)
+            with self._locked():
+                before = self._installed()
+                if version not in (None, before.current):
+                    return before
+                after = edit(before)
+                if after is None:
+                    self._disk.replace(self.folder / POINTER, self.folder / f".{POINTER}.before")
+                    self._disk.sync_folder(self.folder)
+                elif after != before:
+                    self._point(after)
+                return after
         except OSError as error:
+            if isinstance(error, StoreError):
+                raise
             raise StoreError(f"bundle store {self.folder} cannot be written: {error}") from error
-        return pointer
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self.folder.is_dir():
+            # Nothing is installed, so nobody changes it.
+            yield
+            return
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     def _point(self, pointer: Pointer) -> None:
         incoming = self.folder / f".{POINTER}.incoming"

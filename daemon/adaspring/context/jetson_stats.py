@@ -70,9 +70,16 @@ class JetsonStatsSensor:
         if self._service is None:
             raise SensorError(f"{_SOURCE}: {self._reason}")
         try:
+            # What its thread read last stays there when the connection is lost; only this tells
+            # (jtop.py of jetson-stats). It waits where nothing new has come since the last look.
+            heard = self._service.ok()
             power_w = float(self._service.power["tot"]["power"]) * 1e-3
         except Exception as error:
-            self._service, self._reason = None, f"{type(error).__name__}: {error}"
-            raise SensorError(f"{_SOURCE}: {self._reason}") from error
-        within(power_w, 0.0, _MOST_W, _SOURCE)
-        return power_w
+            raise self._lost(f"{type(error).__name__}: {error}") from error
+        if not heard:
+            raise self._lost("its service sends nothing any more")
+        return within(power_w, 0.0, _MOST_W, _SOURCE)
+
+    def _lost(self, reason: str) -> SensorError:
+        self._service, self._reason = None, reason
+        return SensorError(f"{_SOURCE}: {reason}")

@@ -52,6 +52,8 @@ class Context(msgspec.Struct, frozen=True):
             so long, in microseconds.
         time_of_day_s: Seconds since midnight by the local clock; None while it is not synchronised.
         reasons: Why a quantity is None, by its name.
+        lost: Which of charge, temperature and available memory were known and are not any more, by name, with
+            what they were last.
     """
 
     at_s: float
@@ -71,3 +73,4 @@ class Context(msgspec.Struct, frozen=True):
     deadline_us: float | None = None
     time_of_day_s: float | None = None
     reasons: dict[str, str] = {}
+    lost: dict[str, float] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -137,6 +137,7 @@ class Monitor:
         self._event_rate = EventRate(smoothing.event_rate_s)
         self._event_activity = EventActivity(smoothing.event_rate_s)
         self._readings: dict[str, Reading] = {}
+        self._last: dict[str, float] = {}
 
     @property
     def readings(self) -> dict[str, Reading]:
@@ -192,7 +193,18 @@ class Monitor:
             deadline_us=deadline_us,
             time_of_day_s=values["time_of_day_s"],
             reasons=reasons,
+            lost=self._lost(values),
         )
+
+    def _lost(self, values: Mapping[str, float | None]) -> dict[str, float]:
+        lost = {}
+        for name in _LASTING:
+            value = values[name]
+            if value is not None:
+                self._last[name] = value
+            elif name in self._last:
+                lost[name] = self._last[name]
+        return lost
 
     def _mind_suspension(self, now_s: float) -> None:
         suspended_s = self._suspended()
@@ -236,6 +248,10 @@ _QUANTITIES = (
     "deadline_us",
     "time_of_day_s",
 )
+
+
+#: Those that go only if their sensor fails.
+_LASTING = ("battery_percent", "temperature_c", "memory_available_mib")
 
 
 def _any(readings: list[Reading]) -> Reading:

@@ -83,14 +83,26 @@ class RailSensor:
 
     def _hwmon_rail(self, place: tuple[str, int]) -> _Rail:
         chip, channel = place
-        label = self._sysroot.text(f"{chip}/in{channel}_label")
-        paths = f"{chip}/in{channel}_input", f"{chip}/curr{channel}_input"
-        return _Rail(label, chip, lambda: product_w(self._sysroot, *paths))
+        voltage, current = f"{chip}/in{channel}_input", f"{chip}/curr{channel}_input"
+        return self._rail(chip, f"in{channel}_label", current, lambda: product_w(self._sysroot, voltage, current))
 
     def _iio_rail(self, place: tuple[str, int]) -> _Rail:
         chip, channel = place
-        path = f"{chip}/in_power{channel}_input"
-        return _Rail(self._sysroot.text(f"{chip}/rail_name_{channel}"), chip, lambda: self._milliwatts(path))
+        power = f"{chip}/in_power{channel}_input"
+        return self._rail(chip, f"rail_name_{channel}", power, lambda: self._milliwatts(power))
+
+    def _rail(self, chip: str, label: str, measured: str, power_w: Callable[[], float]) -> _Rail:
+        try:
+            return _Rail(self._sysroot.text(f"{chip}/{label}"), chip, power_w)
+        except SensorError as error:
+            if not self._sysroot.exists(measured):
+                raise
+            reason = f"{error}, so nobody can tell what that rail adds to the total"
+
+        def unknown_w() -> float:
+            raise SensorError(reason)
+
+        return _Rail(label, chip, unknown_w)
 
     def _milliwatts(self, path: str) -> float:
         return within(self._sysroot.number(path) * 1e-3, 0.0, _MOST_W, path)

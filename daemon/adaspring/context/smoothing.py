@@ -89,9 +89,11 @@ class EventRate:
 
 #: Without an event for so long the rate is idle, in seconds.
 IDLE_S = 10.0
-#: A burst begins where the rate of the last seconds is so many times that of the last minute, and
-#: ends where it is not any more.
-_BURST_RATIO, _CALM_RATIO = 2.0, 1.3
+#: A burst begins where the rate of the last seconds is so many times that of the last minute.
+_BURST_RATIO = 2.0
+#: It ends where the rate has not been so many times that for so long, in seconds: what comes in clumps
+#: is one burst, and not one after the other.
+_CALM_RATIO, CALM_S = 1.3, 10.0
 #: Time constant of what counts as usual, in seconds: a burst that lasts becomes the usual.
 _USUAL_S = 60.0
 #: How many standard deviations of chance a burst must exceed as well; events that come at random have long tails.
@@ -114,6 +116,7 @@ class EventActivity:
         self._started_s = self._changed_s = 0.0
         self._usual_hz = 0.0
         self._burst = False
+        self._loud_s = 0.0
 
     def update(self, count: int, at_s: float) -> EventState | None:
         """The state after a look at the count; None at the first."""
@@ -127,7 +130,10 @@ class EventActivity:
         if at_s - self._changed_s >= IDLE_S:
             self._burst = False
             return "idle"
-        self._burst = now_hz is not None and at_s - self._started_s >= IDLE_S and self._exceeds(now_hz)
+        if now_hz is not None and at_s - self._started_s >= IDLE_S and self._exceeds(now_hz):
+            self._burst, self._loud_s = True, at_s
+        elif at_s - self._loud_s >= CALM_S:
+            self._burst = False
         return "burst" if self._burst else "steady"
 
     def _learn_usual(self, count: int, at_s: float) -> None:

@@ -70,8 +70,9 @@ class Watch:
         started_s = monotonic()
         try:
             readings = self._read(now_s)
-        # A sensor that fails in a way that nobody foresaw must not end the thread that reads the others.
-        except Exception as error:  # noqa: BLE001 - whatever fails there is a reason here
+        # A sensor that fails in a way that nobody foresaw must not end the thread that reads the others,
+        # not even where a library of its wants to end the process.
+        except BaseException as error:  # noqa: BLE001 - whatever fails there is a reason here
             reason = f"reading it failed: {type(error).__name__}: {error}"
             readings = self._nothing(reason)
         self._heard = (now_s, readings)

@@ -93,29 +93,38 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
     A frame waits before it is computed. For frames that come at random at rate r and
     take s each, the mean wait is ``r s² / (2 (1 - r s))`` (Pollaczek and Khinchine);
     the budget is the s that with its wait just meets the latency asked for, and that
-    keeps ``r s`` within the greatest utilisation. Frames that wait already are computed
-    first, so with n of them ``(n + 1) s`` must meet it, too.
+    keeps ``r s`` within the greatest utilisation. In a burst r is what is to come, not the
+    smoothed rate, which lags behind. Frames that wait already are computed first, so with n
+    of them ``(n + 1) s`` must meet it, too.
     """
     target, reason = _latency_asked(policy, context)
     if thermal_state(policy, context) != "cool":
         target *= policy.hot_latency_percent / 100
         reason += f", {policy.hot_latency_percent:g} % of it when hot"
     allowed = target
-    rate = context.event_rate_hz
+    rate, events = _planned_rate_hz(policy, context)
     if rate is None:
         reason += "; the event rate is unknown, so no time is set aside for waiting"
     elif rate > 0:
         offered = rate * target
         allowed = 2 * target / (1 + offered + sqrt(1 + offered**2))
-        reason += f", less the wait expected at {rate:.3g} events a second"
+        reason += f", less the wait expected at {events}"
         if rate * allowed > policy.max_utilisation:
             allowed = policy.max_utilisation / rate
-            reason = f"at {rate:.3g} events a second the engine may be busy {policy.max_utilisation:.0%} of the time"
+            reason = f"at {events} the engine may be busy {policy.max_utilisation:.0%} of the time"
     waiting = context.queue_depth or 0.0
     if target / (waiting + 1) < allowed:
         allowed = target / (waiting + 1)
         reason = f"{waiting:.3g} frames wait already and have to be computed within {target * 1e3:.3g} ms as well"
     return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
+
+
+def _planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str]:
+    rate = context.event_rate_hz
+    if rate is None or context.event_state != "burst":
+        return rate, f"{rate or 0.0:.3g} events a second"
+    planned = rate * (1 + policy.burst_headroom_percent / 100)
+    return planned, f"{planned:.3g} events a second, {policy.burst_headroom_percent:g} % more than come, for a burst"
 
 
 def _latency_asked(policy: Policy, context: Context) -> tuple[float, str]:
@@ -131,7 +140,12 @@ def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[
         importance, reason = policy.lambda_energy_min, "external power, so energy counts least"
     elif charge is None:
         why = context.reasons.get("battery_percent", "no sensor gives it")
-        importance, reason = policy.lambda_energy_unknown, f"the battery's charge is unknown ({why}), so a middle value"
+        importance, counts = policy.lambda_energy_unknown, "a middle value"
+        last = context.lost.get("battery_percent", 100.0)
+        if 1.0 - last / 100 > importance:
+            # It is no fuller for not being known.
+            importance, counts = 1.0 - last / 100, f"the {last:.0f} % of before"
+        reason = f"the battery's charge is unknown ({why}), so {counts}"
     else:
         importance = max(policy.lambda_energy_min, 1.0 - charge / 100)
         reason = f"{charge:.0f} % of the battery left"
@@ -139,12 +153,20 @@ def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[
         return 1.0, f"1: {why_critical(context)}, so only energy counts"
     foreseen = foreseen_temperature_c(policy, context)
     if state == "hot" and foreseen is not None:
-        span = policy.critical_temperature_c - policy.hot_temperature_c
-        heat = min(1.0, (foreseen - policy.hot_temperature_c) / span)
-        importance += (1.0 - importance) * heat
+        importance += (1.0 - importance) * _heat(policy, foreseen)
         within = "" if foreseen == context.temperature_c else f", to be expected within {policy.thermal_horizon_s:g} s,"
         reason += f", raised because {foreseen:.0f} °C{within} is hot"
+    elif state == "hot":
+        # It may be anything between the two limits; that it was beyond their middle is not forgotten.
+        importance += (1.0 - importance) * max(0.5, _heat(policy, context.lost["temperature_c"]))
+        reason += f", raised because the temperature is not known any more ({context.reasons.get('temperature_c')})"
     return importance, f"{importance:.2f}: {reason}"
+
+
+def _heat(policy: Policy, temperature_c: float) -> float:
+    """Where a temperature lies between hot, 0, and critical, 1."""
+    span = policy.critical_temperature_c - policy.hot_temperature_c
+    return min(1.0, (temperature_c - policy.hot_temperature_c) / span)
 
 
 def _accuracy(policy: Policy, reference: Reference, state: ThermalState) -> tuple[float, str]:
@@ -158,18 +180,20 @@ def _accuracy(policy: Policy, reference: Reference, state: ThermalState) -> tupl
 
 
 def _energy(policy: Policy, context: Context, reference: Reference) -> tuple[float | None, str]:
-    charge = context.battery_percent
     if context.external_power:
         return None, "no cap: external power"
+    charge, when = context.battery_percent, ""
+    if charge is None:
+        charge, when = context.lost.get("battery_percent"), " when it was last known"
     if charge is None:
         return None, "no cap: the battery's charge is unknown"
     mission, why_mission = _mission_cap_mj(policy, context, charge)
     if charge >= policy.low_battery_percent:
-        cap, reason = None, f"no cap: {charge:.0f} % of the battery left"
+        cap, reason = None, f"no cap: {charge:.0f} % of the battery left{when}"
     else:
         cap = reference.energy_mj * policy.low_battery_energy_percent / 100
         share = f"{policy.low_battery_energy_percent:g} % of the full network's energy"
-        reason = f"{cap:.3g} mJ: {share}, as only {charge:.0f} % of the battery is left"
+        reason = f"{cap:.3g} mJ: {share}, as only {charge:.0f} % of the battery is left{when}"
     if mission is None:
         return cap, f"{reason}; {why_mission}" if why_mission else reason
     return (mission, why_mission) if cap is None or mission < cap else (cap, reason)
@@ -194,14 +218,17 @@ def _mission_cap_mj(policy: Policy, context: Context, charge_percent: float) -> 
 
 
 def _memory(policy: Policy, context: Context) -> tuple[float | None, str]:
-    available = context.memory_available_mib
+    share, pressure = policy.memory_share_percent, context.memory_pressure_percent
+    available, reason = context.memory_available_mib, ""
+    why = context.reasons.get("memory_available_mib", "available memory is unknown")
     if available is None:
-        return None, f"no limit: {context.reasons.get('memory_available_mib', 'available memory is unknown')}"
-    share = policy.memory_share_percent
-    reason = ""
-    pressure = context.memory_pressure_percent
-    if pressure is not None and pressure > policy.memory_pressure_percent:
-        share /= 2
+        available = context.lost.get("memory_available_mib")
+        reason = f" when it was last known, halved as it is not any more ({why})"
+    elif pressure is not None and pressure > policy.memory_pressure_percent:
         reason = f", halved as tasks wait for memory {pressure:.0f} % of the time"
+    if available is None:
+        return None, f"no limit: {why}"
+    if reason:
+        share /= 2
     limit = available * share / 100
     return limit, f"{limit:.3g} MiB: {share:g} % of {available:.0f} MiB available{reason}"

@@ -70,6 +70,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         preset: What the keys that were not given are taken from (`decide.presets`).
         latency_p95_ms: Latency that 95 of 100 frames meet, waiting included, in milliseconds.
         max_utilisation: Share of time that the engine may be busy, so that queues stay short.
+        burst_headroom_percent: By how much more events are planned for while they come in a burst.
         max_accuracy_loss_points: What accuracy may lose against the full network, in points.
         emergency_accuracy_loss_points: The same while throttled or at critical temperature.
         least_accuracy_percent: Accuracy never to go below, whatever the full network has.
@@ -97,6 +98,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preset: Preset = "balanced"
     latency_p95_ms: float = 20.0
     max_utilisation: float = 0.6
+    burst_headroom_percent: float = 50.0
     max_accuracy_loss_points: float = 5.0
     emergency_accuracy_loss_points: float = 100.0
     least_accuracy_percent: float | None = None
@@ -134,7 +136,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _require(value is None or 0 <= value <= 100, f"policy.{key} must lie between 0 and 100")  # noqa: PLR2004 - percent
         for key in ("lambda_energy_min", "lambda_energy_unknown"):
             _require(0 <= getattr(self, key) <= 1, f"policy.{key} must lie between 0 and 1")
-        for key in ("max_accuracy_loss_points", "switching_cost", "thermal_horizon_s", "base_power_w"):
+        for key in (
+            "burst_headroom_percent",
+            "max_accuracy_loss_points",
+            "switching_cost",
+            "thermal_horizon_s",
+            "base_power_w",
+        ):
             _require(getattr(self, key) >= 0, f"policy.{key} must not be negative")
         for key in ("max_utilisation", "emergency_utilisation"):
             _require(0 < getattr(self, key) < 1, f"policy.{key} must lie between 0 and 1")
@@ -190,14 +198,16 @@ def foreseen_temperature_c(policy: Policy, context: Context) -> float | None:
 
 
 def thermal_state(policy: Policy, context: Context) -> ThermalState:
-    """How hot a context is; what no sensor tells counts as cool.
+    """How hot a context is; what no sensor ever told counts as cool, and what none tells any more as hot.
 
     Hot is also what is about to become hot. Critical is only what is: a forecast is no emergency.
     """
     temperature, foreseen = context.temperature_c, foreseen_temperature_c(policy, context)
     if context.throttled or (temperature is not None and temperature >= policy.critical_temperature_c):
         return "critical"
-    return "hot" if foreseen is not None and foreseen >= policy.hot_temperature_c else "cool"
+    if foreseen is None:
+        return "hot" if "temperature_c" in context.lost else "cool"
+    return "hot" if foreseen >= policy.hot_temperature_c else "cool"
 
 
 def power_mode(context: Context) -> PowerMode:

@@ -120,11 +120,7 @@ class Trigger:
         before, now = _both(last.memory_available_mib, context.memory_available_mib)
         if abs(now - before) > before * bands.memory_step_percent / 100:
             yield Cause("memory", f"available memory went from {before:.0f} to {now:.0f} MiB")
-        # A rate takes two looks, so the first decision of all is made without one.
-        before, now = last.event_rate_hz or 0.0, context.event_rate_hz or 0.0
-        slow, fast = sorted((max(before, LEAST_EVENT_RATE_HZ), max(now, LEAST_EVENT_RATE_HZ)))
-        if fast > slow * (1 + bands.event_rate_step_percent / 100):
-            yield Cause("event_rate", f"events went from {before:.3g} to {now:.3g} a second")
+        yield from self._faster_or_slower(last, context)
         yield from self._asked_for(last, context)
         if waited >= bands.period_s:
             yield Cause("periodic", f"{waited:.0f} s since the last decision")
@@ -142,6 +138,19 @@ class Trigger:
                 f"at {is_now:.0f} °C and rising, {now:.0f} °C are to be expected in {policy.thermal_horizon_s:g} s"
             )
         yield Cause("temperature", sentence)
+
+    def _faster_or_slower(self, last: Context, context: Context) -> Iterator[Cause]:
+        # A rate takes two looks, so the first decision of all is made without one.
+        before, now = last.event_rate_hz or 0.0, context.event_rate_hz or 0.0
+        was_burst, is_burst = last.event_state == "burst", context.event_state == "burst"
+        if was_burst is not is_burst:
+            yield Cause("event_rate", f"a burst {'began' if is_burst else 'is over'}, at {now:.3g} events a second")
+        # What comes in clumps comes again: a lull within a burst is none.
+        if is_burst and now < before:
+            return
+        slow, fast = sorted((max(before, LEAST_EVENT_RATE_HZ), max(now, LEAST_EVENT_RATE_HZ)))
+        if fast > slow * (1 + self._bands.event_rate_step_percent / 100):
+            yield Cause("event_rate", f"events went from {before:.3g} to {now:.3g} a second")
 
     def _asked_for(self, last: Context, context: Context) -> Iterator[Cause]:
         step = 1 + self._bands.event_rate_step_percent / 100

@@ -13,7 +13,7 @@ from rich.console import Console
 from adaspring.app.config import Config, load_config, state_folder
 from adaspring.app.credentials import key_file
 from adaspring.app.locate import bundle_store
-from adaspring.bundle import Pointer, Store, load_bundle, make_keys, sign_bundle
+from adaspring.bundle import Pointer, Store, load_bundle, make_keys, sign_bundle, unpacked
 from adaspring.cli.ctl.command import Commands, call, endpoint, print_json
 from adaspring.cli.ctl.config_path import add_config, config_path
 from adaspring.client import ControlClient
@@ -30,7 +30,8 @@ def add_bundle(commands: Commands) -> None:
     commands.add("reload", _reload, "take what is configured and installed now; waits until the daemon serves again")
     bundle = commands.add_group("bundle", "install bundles, commit them, take them back")
     install = bundle.add("install", _install, "install a bundle and serve it on trial")
-    install.add_argument("folder", type=Path, help="folder of the bundle")
+    install.add_argument("source", type=Path, help="folder of the bundle, or a tar archive of it")
+    install.add_argument("--expect", metavar="MODEL[:VERSION]", help="refuse a bundle of another model or version")
     bundle.add("commit", _commit, "end the trial of the current bundle well")
     bundle.add("rollback", _rollback, "go back to the bundle before")
     listing = bundle.add("list", _list, "what is installed")
@@ -93,11 +94,15 @@ def _open(options: argparse.Namespace) -> tuple[Config, Store]:
 
 def _install(options: argparse.Namespace, console: Console) -> None:
     config, store = _open(options)
-    if load_bundle(options.folder).manifest.name != store.folder.name:
-        raise StoreError(f"{options.folder} is no bundle of {store.folder.name}, which is what the daemon serves")
     keys = [key_file(key) for key in config.bundles.keys]
     allow = config.bundles.allow_unsigned
-    name = store.install(options.folder, keys=keys, allow_unsigned=allow, keep=config.bundles.keep)
+    with unpacked(options.source) as folder:
+        manifest = load_bundle(folder).manifest
+        if manifest.name != store.folder.name:
+            raise StoreError(f"{options.source} is no bundle of {store.folder.name}, which is what the daemon serves")
+        if options.expect not in (None, manifest.name, f"{manifest.name}:{manifest.version}"):
+            raise StoreError(f"{options.source} is {manifest.name}:{manifest.version}, not {options.expect}")
+        name = store.install(folder, keys=keys, allow_unsigned=allow, keep=config.bundles.keep)
     _take(options, console, store, f"installed {name}")
 
 
@@ -139,13 +144,14 @@ def _show(options: argparse.Namespace, console: Console, pointer: Pointer, text:
 def _list(options: argparse.Namespace, console: Console) -> None:
     _, store = _open(options)
     pointer = store.pointer()
-    rows = [{"version": version, "state": _state(version, pointer)} for version in store.versions()]
+    model = store.folder.name
+    rows = [{"model": model, "version": name, "state": _state(name, pointer)} for name in store.versions()]
     if options.json:
         print_json(rows)
     elif not rows:
         console.print("nothing is installed: the bundle that ships is served")
     for row in [] if options.json else rows:
-        console.print(f"{row['version']}  {row['state']}")
+        console.print(f"{row['model']}  {row['version']}  {row['state']}", soft_wrap=True)
 
 
 def _state(version: str, pointer: Pointer | None) -> str:

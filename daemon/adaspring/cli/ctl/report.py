@@ -31,7 +31,7 @@ _SECRETS = re.compile(
     r"""(?ix)
     (?P<key> \b[\w.-]*(?:password|passwd|secret|token|credential|private)[\w.-]* \s*[=:]\s* ) \S[^\n]*
     | (?P<pem> -----BEGIN\ [A-Z\ ]*PRIVATE\ KEY-----.*?-----END\ [A-Z\ ]*PRIVATE\ KEY----- )
-    | (?P<z85> (?<![0-9A-Za-z]) (?!/[\w./-]{39}["'\s]) [0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$\#]{40} (?=["'\s]|$) )
+    | (?P<z85> (?<![0-9A-Za-z./-]) (?!/[\w./-]{39}["'\s]) [0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$\#]{40} (?=["'\s]|$) )
     """,
     re.DOTALL,
 )
