@@ -29,7 +29,7 @@ done
 install -m 644 "$source"/systemd/*.service "$source"/systemd/*.socket "$stage/lib/systemd/system/"
 install -D -m 644 -t "$stage/usr/share/adaspring/drop-ins" "$source"/systemd/drop-ins/*.conf
 install -D -m 755 -t "$stage/usr/share/adaspring/mender" "$source/mender/adaspring-bundle"
-install -D -m 755 -t "$stage/usr/share/adaspring/thin-edge" "$source/thin-edge/adaspring"
+install -D -m 755 -t "$stage/usr/share/adaspring/thin-edge" "$source/thin-edge/adaspring" "$source/thin-edge/adaspring-health"
 install -D -m 644 -t "$stage/usr/lib/sysusers.d" "$source/sysusers.d/adaspring.conf"
 install -D -m 644 -t "$stage/usr/lib/systemd/catalog" "$source/journal/adaspring.catalog"
 install -D -m 644 -t "$stage/etc/adaspring" "$source/adaspringd.toml"

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from adaspring.app.decisions import DECISIONS, MOST_PLANNERS, POLICY, TABLES, DecisionLog, redecide
+from adaspring.app.decisions import DECISIONS, MOST_PLANNERS, POLICY, TABLES, DecisionLog, KeptDecision, redecide
 from adaspring.bundle import Bundle
 from adaspring.cli.adaspring import main
 from adaspring.context.model import Context
@@ -31,7 +31,7 @@ def keep_all(log: DecisionLog, planner: Planner) -> None:
         decision = planner.decide(context, incumbent, CAUSE)
         incumbent = planner.space.check(decision.genome)
         planner.observe(incumbent, decision.predicted.latency_us * 1.2)
-        log.keep(decision, planner)
+        log.keep(decision, planner, at="2026-01-01T00:00:00.000+00:00", boot_id="b")
 
 
 @pytest.fixture
@@ -52,6 +52,9 @@ def test_kept_decisions_are_made_again_bit_for_bit(
     results = list(redecide(tmp_path / planner.fingerprint, small_bundle))
     assert [True] * len(CONTEXTS) == [result.same for result in results]
     assert CONTEXTS == [result.kept.context for result in results]
+    line = (tmp_path / planner.fingerprint / DECISIONS).read_bytes().splitlines()[0]
+    kept = msgspec.json.decode(line, type=KeptDecision)
+    assert ("2026-01-01T00:00:00.000+00:00", "b") == (kept.at, kept.boot_id)
     assert main(["redecide", str(tmp_path), "--bundle", str(small_bundle_folder)]) == 0
     assert json.loads(capsys.readouterr().out) == {"decisions": 3, "same": 3, "different": []}
 

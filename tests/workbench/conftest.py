@@ -45,6 +45,7 @@ slots = [
 
 [training]
 seed = 1
+backbone = { epochs = 2, learning_rate = 1e-2 }
 ensemble = { epochs = 4, learning_rate = 1e-2 }
 settle = { epochs = 2, learning_rate = 1e-3 }
 batch = 16

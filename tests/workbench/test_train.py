@@ -8,14 +8,21 @@ import pytest
 import torch
 
 from adaspring.errors import StageOverError, WorkbenchError
-from adaspring.space import SearchSpace
+from adaspring.space import SearchSpace, lower
 from adaspring.workbench.augment import Batches
 from adaspring.workbench.augments import InertialAugment
 from adaspring.workbench.checkpoint import Checkpoint
 from adaspring.workbench.data import channel_scale, load_rows
 from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.supernet import Weights, initial_weights
-from adaspring.workbench.train import EpochReport, Surroundings, TrainingData, ensemble_phase, train
+from adaspring.workbench.train import (
+    EpochReport,
+    Surroundings,
+    TrainingData,
+    backbone_phase,
+    ensemble_phase,
+    train,
+)
 
 
 @pytest.fixture
@@ -70,6 +77,29 @@ def test_the_loss_falls_and_the_best_weights_come_back(recipe: Recipe, data: Tra
     assert max(epoch.validation_percent or 0 for epoch in reports) == best.best_percent
     assert best.best_percent > 60
     torch.testing.assert_close(best.best, dict(weights))
+
+
+def test_the_backbone_learns_alone(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """The full network gets better and nothing else is touched; it alone is validated."""
+    space = SearchSpace(recipe.space)
+    start = initial_weights(space, recipe.training.seed, recipe.training.identity)
+    reports: list[EpochReport] = []
+    weights = train(
+        space,
+        recipe.training,
+        backbone_phase(space, PhaseSection(epochs=4, learning_rate=1e-2), data, Surroundings()),
+        data,
+        lambda: {name: tensor.clone() for name, tensor in start.items()},
+        checkpoint=tmp_path / "c.safetensors",
+        recipe="digest",
+        around=Surroundings(),
+        report=reports.append,
+    )
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    full = {layer.name for block in lower(space, space.full()) for layer in block.layers} | {"head"}
+    for name, tensor in weights.items():
+        learns = name.rpartition(".")[0] in full
+        assert learns is not torch.equal(tensor, start[name]), name
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:

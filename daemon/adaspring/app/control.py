@@ -195,7 +195,7 @@ class ControlLoop:
             self._context, self._budgets = decision.context, decision.budgets
             self._trigger.decided(decision.context, decision.budgets, self._clock())
             if self._decisions is not None:
-                self._decisions.keep(decision, self._evolver.planner)
+                self._decisions.keep(decision, self._evolver.planner, at=evolution.at, boot_id=evolution.boot_id)
         self._recent.append(evolution)
         self._tally.evolved(evolution)
         self._announcer.evolved(evolution, self._evolver.planner, self._evolver.active.current.subnet.genome)

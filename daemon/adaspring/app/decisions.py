@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import asdict
 
 from adaspring.bundle import Bundle
 from adaspring.decide import Decision, Planner, Policy, replay
@@ -30,6 +31,18 @@ MOST_BYTES = 4 * 2**20
 MOST_PLANNERS = 8
 
 
+class KeptDecision(Decision, frozen=True):
+    """A line of the log: a decision, and when it was made.
+
+    Attributes:
+        at: Wall clock, ISO 8601, UTC; empty in logs of before it was kept.
+        boot_id: Of the kernel whose monotonic clock the context tells.
+    """
+
+    at: str = ""
+    boot_id: str = ""
+
+
 class DecisionLog:
     """Writes decisions where they are found again. What cannot be written is told once and lost."""
 
@@ -40,10 +53,17 @@ class DecisionLog:
         self._kept = ""
         self._failed = False
 
-    def keep(self, decision: Decision, planner: Planner) -> None:
-        """Write a decision, and its planner where that is another than the last one's."""
+    def keep(self, decision: Decision, planner: Planner, *, at: str = "", boot_id: str = "") -> None:
+        """Write a decision, and its planner where that is another than the last one's.
+
+        Args:
+            decision: What was decided.
+            planner: Who decided.
+            at: Wall clock, ISO 8601, UTC.
+            boot_id: Of the kernel whose monotonic clock the decision's context tells.
+        """
         try:
-            self._write(decision, planner)
+            self._write(KeptDecision(**asdict(decision), at=at, boot_id=boot_id), planner)
         except OSError as error:
             if not self._failed:
                 _log.warning("decisions cannot be kept in %s: %s", self._folder, error)
@@ -51,7 +71,7 @@ class DecisionLog:
         else:
             self._failed = False
 
-    def _write(self, decision: Decision, planner: Planner) -> None:
+    def _write(self, decision: KeptDecision, planner: Planner) -> None:
         folder = self._folder / decision.planner
         if self._kept != decision.planner:
             save_tables(folder / TABLES, planner.tables)
@@ -91,6 +111,11 @@ class Redecided:
         return msgspec.structs.replace(self.kept, search_us=self.again.search_us) == self.again
 
 
+def log_files(folder: Path) -> list[Path]:
+    """Files of decisions of a planner's folder, oldest first."""
+    return sorted(folder.glob(f"{DECISIONS}*"), reverse=True)
+
+
 def redecide(folder: Path, bundle: Bundle) -> Iterator[Redecided]:
     """Make every decision of a planner's folder again.
 
@@ -111,7 +136,7 @@ def redecide(folder: Path, bundle: Bundle) -> Iterator[Redecided]:
     if tables.facts.bundle != bundle.digest:
         raise TableError(f"{folder} was decided for bundle {tables.facts.bundle[:16]}, not for {bundle.digest[:16]}")
     planner = Planner(bundle.space, bundle.accuracy.percent, tables, policy, atlas=tables.atlas)
-    for path in sorted(folder.glob(f"{DECISIONS}*"), reverse=True):
+    for path in log_files(folder):
         for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             where = f"{path}:{number}"
             try:

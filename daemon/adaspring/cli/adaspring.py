@@ -12,6 +12,7 @@ from adaspring import __version__
 from adaspring.cli.demo.command import add_demo
 from adaspring.cli.doctor_command import add_doctor
 from adaspring.cli.emulate_command import add_emulate
+from adaspring.cli.fleet.command import add_fleet
 from adaspring.cli.profile_command import add_profile
 from adaspring.cli.redecide_command import add_redecide
 from adaspring.cli.simulate_command import add_simulate
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_simulate(subcommands)
     add_doctor(subcommands)
     add_emulate(subcommands)
+    add_fleet(subcommands)
 
     fit = subcommands.add_parser(
         "fit-scenario", help="fit battery and heat of a scenario to recorded traces, and print them"

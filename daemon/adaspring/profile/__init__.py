@@ -10,7 +10,7 @@ from adaspring.profile.profiler import (
     profile_bundle,
     with_atlas,
 )
-from adaspring.profile.store import corrected_path, load_tables, replace_file, save_tables, tables_path
+from adaspring.profile.store import corrected_path, load_tables, peek_tables, replace_file, save_tables, tables_path
 
 __all__ = [
     "PERCENTILE",
@@ -23,6 +23,7 @@ __all__ = [
     "load_tables",
     "measuring",
     "pause_while_measured",
+    "peek_tables",
     "profile_bundle",
     "replace_file",
     "save_tables",

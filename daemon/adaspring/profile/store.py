@@ -43,12 +43,12 @@ def save_tables(path: Path, tables: DeviceTables) -> None:
     replace_file(path, content.getvalue())
 
 
-def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
-    """Read tables and refuse those that must not be used.
+def peek_tables(path: Path) -> DeviceTables:
+    """Read tables without knowing their space: to be looked at, not to be decided from.
 
     Raises:
-        FileNotFoundError: If there are none: this bundle was not profiled here.
-        TableError: If the file is damaged, of another version or does not fit the space.
+        FileNotFoundError: If there are none.
+        TableError: If the file is damaged or of another version.
     """
     try:
         # Opened here: numpy leaves the file of a torn archive open.
@@ -68,9 +68,21 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
         raise TableError(
             f"tables {path} have version {facts.version}, not {TABLES_VERSION}; profile again: adaspring profile"
         )
-    if not facts.tail_ratio >= 1.0:
+    return tables
+
+
+def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
+    """Read tables and refuse those that must not be used.
+
+    Raises:
+        FileNotFoundError: If there are none: this bundle was not profiled here.
+        TableError: If the file is damaged, of another version or does not fit the space.
+    """
+    tables = peek_tables(path)
+    tail = tables.facts.tail_ratio
+    if not tail >= 1.0:
         raise TableError(
-            f"tables {path}: tail_ratio must be at least 1; it is {facts.tail_ratio}; profile again: adaspring profile"
+            f"tables {path}: tail_ratio must be at least 1; it is {tail}; profile again: adaspring profile"
         )
     tables.latency_us.check(space, f"latency_us of {path.name}")
     tables.energy_mj.check(space, f"energy_mj of {path.name}")

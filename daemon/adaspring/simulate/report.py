@@ -1,26 +1,19 @@
-"""A replayed day as one page of HTML that needs nothing else: plots are drawn in it as SVG."""
+"""A replayed day as one page of HTML that needs nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from adaspring.simulate.page import Curve, bullets, document, plot, table
 from adaspring.simulate.replay import Day, Moment
 from adaspring.simulate.summary import Comparison, Totals
 
-_WIDTH, _HEIGHT, _LEFT, _GAP = 960, 110, 70, 26
 #: Points of a curve; a page with every step of the day would be slow to draw.
 _POINTS = 1200
 #: Changes of subnet that are listed.
 _LISTED = 200
-_STYLE = (
-    "body{font:14px system-ui,sans-serif;margin:2rem auto;max-width:1060px;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #ddd}"
-    "td:first-child,th:first-child,.text{text-align:left}code{font-size:12px}svg text{font-size:11px;fill:#444}"
-)
-_COLOURS = ("#2563eb", "#dc2626")
 
 
 def html_report(title: str, comparison: Comparison, day: Day, findings: Sequence[str]) -> str:
@@ -34,47 +27,46 @@ def html_report(title: str, comparison: Comparison, day: Day, findings: Sequence
     """
     moments = day.moments
     thinned = moments[:: max(1, len(moments) // _POINTS)]
+    hours = [moment.hour for moment in thinned]
     subnets = list(dict.fromkeys(moment.subnet for moment in moments))
+
+    def curve(name: str, value: Callable[[Moment], float]) -> Curve:
+        return Curve(name, hours, [value(moment) for moment in thinned])
+
     plots = [
-        _plot("battery, %", thinned, [("battery", [moment.battery_percent for moment in thinned])]),
-        _plot("temperature, °C", thinned, [("processor", [moment.temperature_c for moment in thinned])]),
-        _plot("event rate, frames/s", thinned, [("asked for", [moment.event_rate_hz for moment in thinned])]),
-        _plot(
+        plot("battery, %", [curve("battery", lambda moment: moment.battery_percent)]),
+        plot("temperature, °C", [curve("processor", lambda moment: moment.temperature_c)]),
+        plot("event rate, frames/s", [curve("asked for", lambda moment: moment.event_rate_hz)]),
+        plot(
             "p95 of compute, ms",
-            thinned,
             [
-                ("true", [moment.latency_us / 1e3 for moment in thinned]),
-                ("budget", [moment.budget_us / 1e3 for moment in thinned]),
+                curve("true", lambda moment: moment.latency_us / 1e3),
+                curve("budget", lambda moment: moment.budget_us / 1e3),
             ],
         ),
-        _plot(
+        plot(
             "accuracy, %",
-            thinned,
             [
-                ("true", [moment.accuracy_percent for moment in thinned]),
-                ("floor", [moment.floor_percent for moment in thinned]),
+                curve("true", lambda moment: moment.accuracy_percent),
+                curve("floor", lambda moment: moment.floor_percent),
             ],
         ),
-        _plot(
+        plot(
             f"active subnet (1 to {len(subnets)}, by first use)",
-            thinned,
-            [("subnet", [float(subnets.index(moment.subnet) + 1) for moment in thinned])],
+            [curve("subnet", lambda moment: subnets.index(moment.subnet) + 1.0)],
         ),
-        _plot("energy so far, J", thinned, [("frames", [moment.energy_mj / 1e3 for moment in thinned])]),
+        plot("energy so far, J", [curve("frames", lambda moment: moment.energy_mj / 1e3)]),
     ]
-    told = "".join(f"<li>{escape(finding)}</li>" for finding in findings)
-    return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title)}</h1>"
+    return document(
+        title,
         "<p>Everything here is modelled: the judge is a plant whose tables the policy does not know, with battery and "
         "heat in closed loop. Plots show one seed; the table sums all of them up.</p>"
-        + (f"<ul>{told}</ul>" if told else "")
+        + bullets(findings)
         + _comparison(comparison)
         + f"<h2>The day, seed {day.seed}</h2>"
         + "".join(plots)
         + "<h2>What changed when, and why</h2>"
-        + _switches(moments)
-        + "</html>\n"
+        + _switches(moments),
     )
 
 
@@ -86,71 +78,34 @@ def json_report(title: str, comparison: Comparison, days: Sequence[Day], finding
 
 
 def _comparison(comparison: Comparison) -> str:
-    rows = "".join(
-        _row(name, totals)
-        for name, totals in (
-            ("adaptive", comparison.adaptive),
-            ("best static", comparison.best_static),
-            ("smallest static", comparison.smallest_static),
-            ("oracle", comparison.oracle),
-        )
-    )
-    heading = "".join(
-        f"<th>{name}</th>" for name in ("", "violations", "frames", "accuracy %", "energy J/day", "hours", "switches")
-    )
-    return f"<table><tr>{heading}<th class='text'>subnet</th></tr>{rows}</table>"
+    entrants = {
+        "adaptive": comparison.adaptive,
+        "best static": comparison.best_static,
+        "smallest static": comparison.smallest_static,
+        "oracle": comparison.oracle,
+    }
+    headings = ("", "violations", "frames", "accuracy %", "energy J/day", "hours", "switches", "subnet")
+    return table(headings, [_row(name, totals) for name, totals in entrants.items()], text=["subnet"])
 
 
-def _row(name: str, totals: Totals) -> str:
-    figures = (
+def _row(name: str, totals: Totals) -> tuple[str, ...]:
+    return (
+        name,
         f"{totals.violations:,}",
         f"{totals.frames:,}",
         f"{totals.mean_accuracy:.2f}",
         f"{totals.energy_mj / 1e3:,.0f}",
         f"{totals.hours:.1f}",
         f"{totals.switches:g}",
+        totals.subnet,
     )
-    cells = "".join(f"<td>{figure}</td>" for figure in figures)
-    return f"<tr><td>{name}</td>{cells}<td class='text'><code>{escape(totals.subnet)}</code></td></tr>"
 
 
 def _switches(moments: Sequence[Moment]) -> str:
     changed = [moment for moment in moments if moment.cause]
-    rows = "".join(
-        f"<tr><td>{int(moment.hour):02d}:{int(moment.hour % 1 * 60):02d}</td>"
-        f"<td class='text'><code>{escape(moment.subnet)}</code></td><td class='text'>{escape(moment.cause)}</td></tr>"
+    rows = [
+        (f"{int(moment.hour):02d}:{int(moment.hour % 1 * 60):02d}", moment.subnet, moment.cause)
         for moment in changed[:_LISTED]
-    )
+    ]
     more = f"<p>and {len(changed) - _LISTED} more</p>" if len(changed) > _LISTED else ""
-    return f"<table>{rows}</table>{more}"
-
-
-def _plot(title: str, moments: Sequence[Moment], curves: Sequence[tuple[str, list[float]]]) -> str:
-    low = min(min(values) for _, values in curves)
-    high = max(max(values) for _, values in curves)
-    extent = high - low or 1.0
-    begin, end = moments[0].hour, moments[-1].hour
-    span = end - begin or 1.0
-    drawn = []
-    for (name, values), colour in zip(curves, _COLOURS, strict=False):
-        points = " ".join(
-            f"{_LEFT + (moment.hour - begin) / span * _WIDTH:.1f},{_GAP + (1 - (value - low) / extent) * _HEIGHT:.1f}"
-            for moment, value in zip(moments, values, strict=True)
-        )
-        drawn.append(
-            f"<polyline points='{points}' fill='none' stroke='{colour}'><title>{escape(name)}</title></polyline>"
-        )
-    legend = " ".join(
-        f"<tspan fill='{colour}'>{escape(name)}</tspan>" for (name, _), colour in zip(curves, _COLOURS, strict=False)
-    )
-    hours = "".join(
-        f"<text x='{_LEFT + (hour - begin) / span * _WIDTH:.0f}' y='{_GAP + _HEIGHT + 14}'>{hour}:00</text>"
-        for hour in range(int(begin) + 1, int(end) + 1, 2)
-    )
-    return (
-        f"<svg viewBox='0 0 {_LEFT + _WIDTH + 10} {_GAP + _HEIGHT + 20}' role='img'>"
-        f"<text x='{_LEFT}' y='14'>{escape(title)}: {legend}</text>"
-        f"<rect x='{_LEFT}' y='{_GAP}' width='{_WIDTH}' height='{_HEIGHT}' fill='none' stroke='#ddd'/>"
-        f"<text x='4' y='{_GAP + 10}'>{high:.4g}</text><text x='4' y='{_GAP + _HEIGHT}'>{low:.4g}</text>"
-        f"{''.join(drawn)}{hours}</svg>"
-    )
+    return table(("at", "subnet", "cause"), rows, text=["subnet", "cause"]) + more

@@ -40,12 +40,15 @@ from adaspring.workbench.supernet import Weights, initial_weights
 from adaspring.workbench.train import (
     RECALIBRATION_ROWS,
     EpochReport,
+    Phase,
     Surroundings,
     TrainingData,
+    backbone_phase,
     ensemble_phase,
     settle_phase,
     train,
 )
+from adaspring.workbench.transform import transformed
 
 #: Most random subnets whose activation ranges are observed: a range is one or two numbers a
 #: tensor, where the statistics that more subnets are recorded for are two a channel.
@@ -110,7 +113,7 @@ def build(
         command=command,
         seed=recipe.training.seed,
         duration_s=round(spent_s, 1),
-        epochs=recipe.training.ensemble.epochs + recipe.training.settle.epochs,
+        epochs=recipe.training.epochs,
         data=_described(recipe, train_rows),
         torch=str(torch.__version__),
     )
@@ -138,7 +141,7 @@ def trained(
     around: Surroundings,
     initial: Callable[[], Weights] | None = None,
 ) -> tuple[Weights, float]:
-    """Weights and statistics out of both phases of the training, and the seconds that these took.
+    """Weights and statistics out of all phases of the training, and the seconds that these took.
 
     Where `initial` is given, training starts from what it returns instead of from random weights.
     """
@@ -147,48 +150,44 @@ def trained(
     in_float = msgspec.structs.replace(recipe.space, precisions=("float32",))
     facts = (recipe.data, recipe.preprocessing, in_float, how, recipe.statistics)
     digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
-    first, second = work / "ensemble.safetensors", work / "settle.safetensors"
+    checkpoints = {name: work / f"{name}.safetensors" for name in ("backbone", "ensemble", "settle")}
     if not resume and around.team.leads:
-        first.unlink(missing_ok=True)
-        second.unlink(missing_ok=True)
+        for checkpoint in checkpoints.values():
+            checkpoint.unlink(missing_ok=True)
 
-    def ensemble() -> Weights:
-        phase = ensemble_phase(space, how, data, around)
-        with steps(console, "ensemble", phase.how.epochs) as tell:
+    def run(name: str, phase: Phase, begin: Callable[[], Weights]) -> Weights:
+        with steps(console, name, phase.how.epochs) as tell:
             return train(
                 space,
                 how,
                 phase,
                 data,
-                initial or (lambda: initial_weights(space, how.seed, how.identity)),
-                checkpoint=first,
+                begin,
+                checkpoint=checkpoints[name],
                 recipe=digest,
                 around=around,
                 report=lambda epoch: tell(_line(epoch)),
             )
 
+    def drawn() -> Weights:
+        return initial_weights(space, how.seed, how.identity)
+
+    def transformed_backbone() -> Weights:
+        if how.backbone is None:
+            return drawn()
+        return transformed(space, run("backbone", backbone_phase(space, how.backbone, data, around), drawn))
+
     def fitted() -> Weights:
-        weights = ensemble()
+        weights = run("ensemble", ensemble_phase(space, how, data, around), initial or transformed_backbone)
         rng = np.random.default_rng([how.seed, 1])
         genomes = _with_ends(space, diverse(space, rng, recipe.statistics.subnets))
         with steps(console, "statistics", len(genomes)) as tell:
             observed = record(space, weights, genomes, data.calibration_x[: recipe.statistics.rows], tell)
         return weights | fit(space, observed, recipe.statistics.ridge)
 
-    phase = settle_phase(space, how)
-    with steps(console, "settle", phase.how.epochs) as tell:
-        weights = train(
-            space,
-            how,
-            phase,
-            data,
-            fitted,
-            checkpoint=second,
-            recipe=digest,
-            around=around,
-            report=lambda epoch: tell(_line(epoch)),
-        )
-    return weights, sum(Checkpoint.load(path, digest).spent_s for path in (first, second))
+    weights = run("settle", settle_phase(space, how), fitted)
+    done = (path for path in checkpoints.values() if path.exists())
+    return weights, sum(Checkpoint.load(path, digest).spent_s for path in done)
 
 
 def _ranges(recipe: Recipe, space: SearchSpace, weights: Weights, data: TrainingData, console: Console) -> Weights:

@@ -58,12 +58,14 @@ class Stepper:
         how: The section of the recipe.
         arithmetic: Where and in what precision.
         team: Who else computes a share of it.
+        alone: Whether the full network learns without its subnets.
     """
 
     space: SearchSpace
     how: TrainingSection
     arithmetic: Arithmetic
     team: Team
+    alone: bool = False
 
     def step(
         self,
@@ -85,8 +87,8 @@ class Stepper:
         full = self.space.full()
         place, share = self.arithmetic.place, self.team.share
         # A network that cannot be chosen differently has no subnets to teach.
-        smallest = (self.space.smallest(),) if self.space.subnet_count > 1 else ()
-        subnets = (*smallest, *diverse(self.space, rng, self.how.random_subnets))
+        smallest = () if self.alone or self.space.subnet_count == 1 else (self.space.smallest(),)
+        subnets = (*smallest, *diverse(self.space, rng, 0 if self.alone else self.how.random_subnets))
         # The batch is in random order, so that any block of it is a random sample.
         rows = min(self.how.subnet_rows, len(x))
         blocks = rng.integers(0, len(x) // rows, len(subnets))

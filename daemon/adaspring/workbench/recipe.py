@@ -51,6 +51,9 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         seed: Seed of everything random.
+        backbone: The phase before all others, in which the full network learns alone; the
+            operators then start from its parameters (see `transform`). Without it they
+            start from random ones.
         ensemble: The phase in which every subnet normalises with its own batch.
         settle: The phase behind it, in which every subnet normalises with the fitted
             statistics, as an assembled one does.
@@ -93,6 +96,13 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conflict: Literal["add", "project"] = "add"
     precision: Literal["float32", "bfloat16"] = "float32"
     patience: int = 0
+    backbone: PhaseSection | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Of all phases."""
+        phases = (self.backbone, self.ensemble, self.settle)
+        return sum(phase.epochs for phase in phases if phase is not None)
 
 
 class StatisticsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

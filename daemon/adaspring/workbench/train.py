@@ -1,4 +1,4 @@
-"""Ensemble training of the supernet, in two phases of one loop; reads from top to bottom.
+"""Ensemble training of the supernet, in phases of one loop; reads from top to bottom.
 
 The sandwich rule with in-place distillation (Yu and Huang, Universally Slimmable
 Networks, ICCV 2019): each step trains the full network on the labels, and the
@@ -9,6 +9,9 @@ a form meets any other too seldom to learn to work with it. So each slot of a
 subnet is also drawn towards what the same slot of the full network puts out, its
 first channels. All forms of a slot then speak one language and any mix of them works.
 
+The *backbone* phase, where a recipe has one, trains the full network alone; the operators
+then start from its parameters (`transform`).
+
 The *ensemble* phase normalises each subnet with its own batch. Statistics for
 every subnet are fitted behind it (`statistics`), and the *settle* phase trains on
 with these, so that weights and statistics get used to what an assembled subnet has.
@@ -17,7 +20,7 @@ with these, so that weights and statistics get used to what an assembled subnet 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import cos, inf, isfinite, pi
 from pathlib import Path
 from time import perf_counter
@@ -94,6 +97,7 @@ class Phase:
         norm: How a subnet normalises while it learns.
         judge: How it normalises while it is validated.
         mixes: Whether rows are mixed with others, where the recipe says so.
+        alone: Whether the full network learns, and is validated, without its subnets.
     """
 
     number: int
@@ -101,6 +105,7 @@ class Phase:
     norm: Callable[[Weights, Genome], Norm]
     judge: Callable[[Weights, Genome], Norm]
     mixes: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,15 @@ class EpochReport:
 
 def ensemble_phase(space: SearchSpace, how: TrainingSection, data: TrainingData, around: Surroundings) -> Phase:
     """Every subnet normalises with its own batch, and is recalibrated to be validated."""
+    return _in_batches(0, how.ensemble, space, data, around)
+
+
+def backbone_phase(space: SearchSpace, how: PhaseSection, data: TrainingData, around: Surroundings) -> Phase:
+    """The full network learns alone, as a network of one size would."""
+    return replace(_in_batches(2, how, space, data, around), alone=True)
+
+
+def _in_batches(number: int, how: PhaseSection, space: SearchSpace, data: TrainingData, around: Surroundings) -> Phase:
     calibration_x = around.arithmetic.place(data.calibration_x[:RECALIBRATION_ROWS])
 
     def recalibrated(weights: Weights, genome: Genome) -> Norm:
@@ -129,7 +143,7 @@ def ensemble_phase(space: SearchSpace, how: TrainingSection, data: TrainingData,
         return statistics.apply
 
     batch_norm = around.team.batch_norm
-    return Phase(0, how.ensemble, norm=lambda _weights, _genome: batch_norm, judge=recalibrated)
+    return Phase(number, how, norm=lambda _weights, _genome: batch_norm, judge=recalibrated)
 
 
 def settle_phase(space: SearchSpace, how: TrainingSection) -> Phase:
@@ -186,7 +200,7 @@ def train(
     optimizer = _optimizer(weights, how)
     restore_moments(optimizer, weights, place(state.moments))
 
-    stepper = Stepper(space, how, around.arithmetic, around.team)
+    stepper = Stepper(space, how, around.arithmetic, around.team, alone=phase.alone)
     judge = _Judge(space, phase, data, around.arithmetic, how)
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
@@ -261,7 +275,7 @@ def _schedule(progress: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Validates the full network, the smallest and some random subnets."""
+    """Validates the full network, and in most phases the smallest and some random subnets."""
 
     space: SearchSpace
     phase: Phase
@@ -273,9 +287,12 @@ class _Judge:
     def percent(self, weights: Weights) -> float:
         """Their mean accuracy on the validation rows, in percent."""
         space, labels = self.space, self.data.validation_y
-        drawn = diverse(space, np.random.default_rng(self.how.seed), self.how.validate_subnets)
+        genomes = [space.full()]
+        if not self.phase.alone:
+            drawn = diverse(space, np.random.default_rng(self.how.seed), self.how.validate_subnets)
+            genomes += [space.smallest(), *drawn]
         right = 0
-        for genome in (space.full(), space.smallest(), *drawn):
+        for genome in genomes:
             norm = self.phase.judge(weights, genome)
             for first in range(0, len(labels), VALIDATION_BATCH):
                 part = slice(first, first + VALIDATION_BATCH)
@@ -283,7 +300,7 @@ class _Judge:
                     x = self.arithmetic.place(self.data.validation_x[part])
                     answers = forward(space, weights, genome, x, norm).argmax(dim=1).cpu()
                 right += int((answers == labels[part]).sum())
-        return 100.0 * right / (len(labels) * (2 + len(drawn)))
+        return 100.0 * right / (len(labels) * len(genomes))
 
 
 def _copy(weights: Weights) -> Weights:

@@ -92,7 +92,7 @@ def gather(
         "task": recipe.name,
         "title": recipe.title,
         "board": board.name,
-        "budget": f"{training.ensemble.epochs} + {training.settle.epochs} epochs, batches of {training.batch}",
+        "budget": f"{training.epochs} epochs, batches of {training.batch}",
         "machine": {key: round(value, 2) for key, value in machine.items()},
         "headline": headline(measured, board),
         "missing": missing,

@@ -36,6 +36,11 @@ def recipe_of(recipe: Recipe, rival: Rival) -> Recipe:
     if space.subnet_count == 1:
         training = msgspec.structs.replace(training, random_subnets=0, validate_subnets=0)
         statistics = msgspec.structs.replace(statistics, subnets=0)
+        if training.backbone is not None:
+            # It learns alone all the time: what the backbone is given goes to its one phase.
+            epochs = training.backbone.epochs + training.ensemble.epochs
+            longer = msgspec.structs.replace(training.ensemble, epochs=epochs)
+            training = msgspec.structs.replace(training, ensemble=longer, backbone=None)
     return msgspec.structs.replace(
         recipe, name=f"{recipe.name}-{rival.name}", space=rival.space, training=training, statistics=statistics
     )
@@ -86,7 +91,7 @@ def train_rival(
         command="adaspring baselines",
         seed=how.seed,
         duration_s=round(spent_s, 1),
-        epochs=how.ensemble.epochs + how.settle.epochs,
+        epochs=how.epochs,
         data=own.data.file,
         torch=str(torch.__version__),
     )

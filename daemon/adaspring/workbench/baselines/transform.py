@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from adaspring.space import HEAD, Layer, SearchSpace, lower
+from adaspring.workbench.factorise import over_channels
 from adaspring.workbench.supernet import Weights
 
 
@@ -26,18 +27,10 @@ def factorised(trained: Weights, space: SearchSpace, initial: Weights) -> Weight
         for layer in block.layers:
             full = layer.name.replace(".lowrank.", ".conv.").replace(".basis", ".full")
             if layer.conv.part.endswith("basis") and f"{full}.weight" in trained:
-                basis, expand = _truncated(trained[f"{full}.weight"], layer.conv.out_channels)
+                basis, expand = over_channels(trained[f"{full}.weight"], layer.conv.out_channels)
                 weights[f"{layer.name}.weight"] = basis
                 weights[f"{layer.name.replace('basis', 'expand')}.weight"] = expand
     return weights
-
-
-def _truncated(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The best pair of that rank: a convolution to `rank` channels and a 1x1 convolution behind it."""
-    left, values, right = torch.linalg.svd(weight.flatten(1), full_matrices=False)
-    root = values[:rank].sqrt()
-    expand = (left[:, :rank] * root).reshape(len(weight), rank, *(1,) * (weight.ndim - 2))
-    return (right[:rank] * root[:, None]).reshape(rank, *weight.shape[1:]), expand
 
 
 def pruned(trained: Weights, space: SearchSpace, initial: Weights) -> Weights:

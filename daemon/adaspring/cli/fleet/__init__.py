@@ -1,0 +1,1 @@
+"""``adaspring fleet``: many devices looked at together, from what they have kept."""
