@@ -68,11 +68,11 @@ def _measure(name: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="adaspring-board-") as folder:
         device = Device(LiveTree(Path(folder)), SimulatedDevice(load_scenario()).state())
         device.jump()
-        with _daemon(name, Path(folder), cache_subnets=0) as started:
+        with _daemon(name, Path(folder), cache_mib=0) as started:
             cold = _collect(started, device, LOAD_HZ, COLD, hits=False)
             near_hz = NEAR_SATURATION * _saturation_hz(started)
             near = _collect(started, device, near_hz, COLD, hits=False)
-        with _daemon(name, Path(folder), cache_subnets=64) as started:
+        with _daemon(name, Path(folder), cache_mib=64) as started:
             cached = _collect(started, device, LOAD_HZ, CACHED, hits=True)
     total = [evolution.total_us / 1e3 for evolution in cold]
     return {
@@ -95,8 +95,8 @@ def _measure(name: str) -> dict[str, float]:
     }
 
 
-def _daemon(name: str, sysroot: Path, cache_subnets: int) -> DaemonProcess:
-    config = {"engine": {"cache_subnets": cache_subnets}, "monitor": MONITOR, "policy": {"trigger": TRIGGER}}
+def _daemon(name: str, sysroot: Path, cache_mib: int) -> DaemonProcess:
+    config = {"engine": {"cache_mib": cache_mib}, "monitor": MONITOR, "policy": {"trigger": TRIGGER}}
     return daemon(config, sysroot, name)
 
 

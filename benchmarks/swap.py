@@ -62,7 +62,7 @@ def main() -> None:
 def _measure(name: str, swaps_each: int) -> dict[str, float]:
     served = bundle(name)
     genomes, expected = _distinct_subnets(served, frames_of(name))
-    config = {"engine": {"cache_subnets": 0}, "policy": {"trigger": {"period_s": 3600.0}}}
+    config = {"engine": {"cache_mib": 0}, "policy": {"trigger": {"period_s": 3600.0}}}
     with daemon(config, name=name) as started:
         names = [served.space.format(genome) for genome in genomes]
         with load(started.endpoint, rate_hz=None) as frames:

@@ -322,7 +322,7 @@ def test_kill_9_in_any_step_of_a_swap_leaves_a_state_to_start_from(small_bundle_
     """Search, assembly, session, warming, flip: at each moment of a swap a dead daemon's successor serves."""
     bundle: Bundle = load_bundle(small_bundle_folder)
     names = [bundle.space.format(genome) for genome in bundle.space.random(np.random.default_rng(0), 50)]
-    daemon = make_daemon(small_bundle_folder, engine={"cache_subnets": 0})
+    daemon = make_daemon(small_bundle_folder, engine={"cache_mib": 0})
     with daemon:
         for delay_s in (0.0, 0.001, 0.002, 0.004, 0.008):
             swapping = threading.Thread(target=pin_until_it_dies, args=(daemon, names))

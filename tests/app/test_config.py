@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaspring.app.config import Config, PathsConfig, load_config, parse_config, runtime_folder, state_folder
+from adaspring.app.config import (
+    Config,
+    EngineConfig,
+    PathsConfig,
+    load_config,
+    parse_config,
+    runtime_folder,
+    state_folder,
+)
+from adaspring.app.installed import cache_limit_mib
+from adaspring.boards import load_profile
 from adaspring.errors import ConfigError
+from adaspring.resources import resource
 
 #: A value other than the default for every key but those of the policy, which has tests of its own.
 EVERY_KEY: dict[str, Any] = {
@@ -18,7 +29,7 @@ EVERY_KEY: dict[str, Any] = {
     "seed": 7,
     "paths": {"runtime": "/tmp/run", "state": "/tmp/state"},  # noqa: S108 - only names, nothing is made there
     "serve": {"queue_size": 3, "socket_mode": "600"},
-    "engine": {"name": "torch", "threads": 4, "cache_subnets": 0},
+    "engine": {"name": "torch", "threads": 4, "cache_mib": 0.0},
     "monitor": {"interval_s": 0.25, "sysroot": "/srv/board"},
     "device": {"profile": "raspberry-pi-5", "background_profiling": False},
     "policy": {
@@ -41,6 +52,13 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, ""))
     assert Config() == config
     assert ("har", "auto", "auto") == (config.bundle, config.engine.name, config.device.profile)
+
+
+@pytest.mark.parametrize(("configured_mib", "held_mib"), [(0.0, 0.0), (3.0, 3.0), (1000.0, 8.0)])
+def test_a_small_board_keeps_few_prepared_subnets(configured_mib: float, held_mib: float) -> None:
+    """As configured, and no more than a 64th of the memory that the profile names: 8 MiB of 512."""
+    board = load_profile("raspberry-pi-zero-2w", folder=resource("device_profiles"))
+    assert held_mib == cache_limit_mib(EngineConfig(cache_mib=configured_mib), board)
 
 
 def test_example_shows_the_defaults(clone: Path, tmp_path: Path) -> None:
@@ -112,7 +130,7 @@ def test_wrong_type_names_the_key(tmp_path: Path, text: str, message: str) -> No
         ("[policy]\nlatency_p95_ms = inf", "policy.latency_p95_ms must be a finite number; it is inf"),
         ("[serve]\nqueue_size = 0", "serve.queue_size must be at least 1"),
         ("[engine]\nthreads = 0", "engine.threads must be at least 1"),
-        ("[engine]\ncache_subnets = -1", "engine.cache_subnets must not be negative"),
+        ("[engine]\ncache_mib = -1", "engine.cache_mib must not be negative"),
         ("[policy]\nhot_temperature_c = 90.0", "critical_temperature_c .80. must be above hot_temperature_c .90."),
         ("[policy]\nmax_utilisation = 1.0", "policy.max_utilisation must lie between 0 and 1"),
         ("[policy]\nrelaxation_order = ['energy']", "must name each of"),

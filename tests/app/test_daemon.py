@@ -363,6 +363,23 @@ def test_an_idle_daemon_sleeps(small_bundle_folder: Path, har_board: Board) -> N
         assert wakeups(daemon.process.pid) - before <= 10 * (time.monotonic() - began_s)
 
 
+@pytest.mark.parametrize(("name", "engine"), [("auto", "torch"), ("onnxruntime", "onnxruntime")])
+def test_the_profile_chooses_the_engine_and_the_configuration_may_force_another(
+    small_bundle_folder: Path, tmp_path: Path, name: str, engine: str
+) -> None:
+    """A board whose profile names torch is served by torch, unless onnxruntime is configured."""
+    pytest.importorskip("torch")
+    text = (resource("device_profiles") / "generic-x86_64.toml").read_text(encoding="utf-8")
+    profile = tmp_path / "torch-board.toml"
+    text = text.replace('name = "generic-x86_64"', 'name = "torch-board"')
+    profile.write_text(text.replace('engine = "onnxruntime"', 'engine = "torch"'), encoding="utf-8")
+    device = {"profile": str(profile), "background_profiling": False}
+    config = {"bundle": str(small_bundle_folder), **QUICK, "device": device, "engine": {"name": name}}
+    with DaemonProcess(config, timeout_s=60.0) as daemon, daemon.client() as client:
+        assert status_of(daemon).engine.startswith(f"{engine}-")
+        assert (1, 4) == client.infer(np.zeros((3, 32), dtype=np.float32)).outputs.shape
+
+
 def test_failed_data_thread_ends_the_daemon(socket_folder: Path, toy_subnet: type[ToySubnet]) -> None:
     """A data thread that ends by itself is noticed at once, and what it failed of is handed on."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adaspring.bundle import Bundle
-from adaspring.engine import Active, SubnetCache, make_engine
+from adaspring.engine import Active, EngineChoice, Prepared, Subnet, SubnetCache, make_engine, select
 from adaspring.engine.assemble import Assembled, Assembler
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.engine.onnx.graph import encode
+from adaspring.engine.select import EngineName, chosen_engine
 from adaspring.errors import EngineError, EngineMissingError
-from adaspring.space import Genome, Layer, SpaceSpec, run_block
+from adaspring.space import Genome, Layer, SpaceSpec, run_block, subnet_costs
 
 #: Largest difference of a logit between engines: float32 rounding in another order.
 TOLERANCE = 2e-5
@@ -68,6 +72,20 @@ def bundle(
 ) -> Bundle:
     """Bundles with one spatial axis and with two, plain and residual."""
     return make_bundle(request.getfixturevalue(request.param), tmp_path_factory.mktemp("engines") / "toy")
+
+
+class _Sized:
+    """Prepares nothing, of given sizes."""
+
+    name = "sized"
+
+    def __init__(self, sizes_mib: dict[bytes, float]) -> None:
+        """Take the size of each genome."""
+        self._sizes_mib = sizes_mib
+
+    def prepare(self, genome: Genome) -> Prepared:
+        """See `engine.base.Engine`."""
+        return Prepared(MagicMock(spec=Subnet), 0.0, 0.0, 0.0, self._sizes_mib[bytes(genome)])
 
 
 def some_genomes(bundle: Bundle, count: int) -> Genome:
@@ -156,10 +174,63 @@ def test_a_missing_library_says_what_to_install(small_bundle: Bundle, monkeypatc
         make_engine("torch", small_bundle)
 
 
+@pytest.mark.parametrize(
+    ("choice", "preferred", "installed", "chosen"),
+    [
+        ("auto", "onnxruntime", {"onnxruntime", "torch"}, "onnxruntime"),
+        ("auto", "torch", {"onnxruntime", "torch"}, "torch"),
+        ("auto", "torch", {"onnxruntime"}, "onnxruntime"),
+        ("auto", "onnxruntime", {"torch"}, "torch"),
+        ("auto", "torch", set(), "torch"),
+        ("onnxruntime", "torch", {"torch"}, "onnxruntime"),
+        ("torch", "onnxruntime", {"onnxruntime"}, "torch"),
+    ],
+)
+def test_the_profile_chooses_the_engine_unless_one_is_forced(
+    choice: EngineChoice,
+    preferred: EngineName,
+    installed: set[str],
+    chosen: EngineName,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By itself the profile's engine is taken, and the other where its library is missing; a forced one is taken."""
+    monkeypatch.setattr(select, "find_spec", lambda name: name if name in installed else None)
+    assert chosen == chosen_engine(choice, preferred)
+
+
+@given(
+    limit_mib=st.floats(0.0, 4.0),
+    session_mib=st.floats(0.0, 1.0),
+    sizes=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8),
+    asked=st.lists(st.integers(0, 7), max_size=30),
+)
+def test_the_cache_stays_within_its_memory(
+    small_bundle: Bundle, limit_mib: float, session_mib: float, sizes: list[float], asked: list[int]
+) -> None:
+    """Whatever is asked for, what it holds fits, and the subnet asked for last is in it if it fits by itself."""
+    genomes = small_bundle.space.random(np.random.default_rng(0), len(sizes))
+    cache = SubnetCache(_Sized(dict(zip(map(bytes, genomes), sizes, strict=True))), limit_mib, session_mib)
+    for number in asked:
+        genome = genomes[number % len(sizes)]
+        prepared, _ = cache.prepare(genome)
+        assert cache.held_mib <= limit_mib
+        assert cache.prepare(genome)[1] == (prepared.weights_mib + session_mib <= limit_mib)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_a_prepared_subnet_knows_what_its_weights_take(small_bundle: Bundle, name: EngineName) -> None:
+    """At least the bytes of its parameters, and little more."""
+    if name == "torch":
+        pytest.importorskip("torch")
+    genome = small_bundle.space.full()
+    mib = 4 * subnet_costs(small_bundle.space, genome).parameters / 2**20
+    assert mib <= make_engine(name, small_bundle).prepare(genome).weights_mib < mib + 0.02
+
+
 def test_the_cache_holds_what_was_used_last(small_bundle: Bundle) -> None:
-    """A hit gives the very subnet; the least recently used leaves first; capacity 0 keeps none."""
+    """A hit gives the very subnet; the least recently used leaves first; without memory none is kept."""
     genomes = some_genomes(small_bundle, 2)
-    cache = SubnetCache(OnnxEngine(small_bundle), capacity=2)
+    cache = SubnetCache(OnnxEngine(small_bundle), limit_mib=2.5, session_mib=1.0)
     first, hit = cache.prepare(genomes[0])
     assert not hit
     cache.prepare(genomes[1])
@@ -170,7 +241,7 @@ def test_the_cache_holds_what_was_used_last(small_bundle: Bundle) -> None:
     assert not cache.prepare(genomes[1])[1]
     cache.clear()
     assert len(cache) == 0
-    none = SubnetCache(cache.engine, capacity=0)
+    none = SubnetCache(cache.engine, limit_mib=0.0)
     none.prepare(genomes[0])
     assert not none.prepare(genomes[0])[1]
 

@@ -36,6 +36,59 @@ def test_a_recipe_becomes_a_bundle_that_evaluates_as_its_card_says(
     assert trained == msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
 
 
+BOTH = 'precisions = ["float32", "int8"]'
+
+
+def test_a_bundle_is_given_int8_without_training(
+    recipe_path: Path, data_path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its weights stay bit for bit, and all else is what a training with that recipe would have ended in."""
+    options = ["--data", str(data_path.parent), "--threads", "1"]
+    both = recipe_path.read_text(encoding="utf-8")
+    recipe_path.write_text(both.replace(BOTH, 'precisions = ["float32"]'), encoding="utf-8")
+    assert 0 == main(["train", str(recipe_path), *options, "--work", str(tmp_path / "work")])
+    before = load_bundle(tmp_path / "bundle")
+    assert "int8" not in before.space.spec.precisions
+
+    assert 1 == main(["quantize", str(recipe_path), *options])
+    assert BOTH in capfd.readouterr().err
+    recipe_path.write_text(both, encoding="utf-8")
+    for _ in range(2):  # from a bundle that has int8 already it can be done again
+        assert 0 == main(["quantize", str(recipe_path), *options])
+        quantized = msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
+        bundle = load_bundle(tmp_path / "bundle")
+        assert ("float32", "int8") == bundle.space.spec.precisions
+        for name, array in before.weights.items():
+            np.testing.assert_array_equal(array, bundle.weights[name])
+        assert 1 == bundle.manifest.training.command.count("adaspring quantize")
+    assert quantized.int8 is not None
+    card = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert f"In int8 the full network reaches {quantized.int8.full_percent:.2f} %" in card
+
+    assert 0 == main(["train", str(recipe_path), *options, "--work", str(tmp_path / "work"), "--resume"])
+    assert quantized == msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
+
+
+def test_int8_is_made_of_the_data_and_the_space_of_the_training(
+    recipe_path: Path,
+    data_path: Path,
+    tmp_path: Path,
+    arrays: dict[str, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Other rows, or another backbone, are refused with what to do."""
+    options = ["--data", str(data_path.parent), "--threads", "1"]
+    assert 0 == main(["train", str(recipe_path), *options, "--work", str(tmp_path / "work")])
+    louder = {name: 2 * array if name == "x_train" else array for name, array in arrays.items()}
+    np.savez(data_path, **louder)  # type: ignore[arg-type]  # numpy types its keywords by the wrong overload
+    assert 1 == main(["quantize", str(recipe_path), *options])
+    assert "is not the data that the bundle tiny was trained on" in capsys.readouterr().err
+    wider = recipe_path.read_text(encoding="utf-8").replace("width = 16, stride", "width = 24, stride")
+    recipe_path.write_text(wider, encoding="utf-8")
+    assert 1 == main(["quantize", str(recipe_path), *options])
+    assert "another space than the recipe" in capsys.readouterr().err
+
+
 def test_the_sample_holds_every_class_in_stretches(
     recipe_path: Path, data_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +127,7 @@ def test_help_needs_no_torch() -> None:
         "except SystemExit: sys.exit('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in ("train", "evaluate", "sample"))
+    assert all(name in done.stdout for name in ("train", "quantize", "evaluate", "sample"))
 
 
 def test_missing_data_ends_with_one_sentence(

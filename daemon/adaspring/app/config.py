@@ -74,14 +74,16 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What runs the subnets.
 
     Attributes:
-        name: ``"auto"``, ``"onnxruntime"`` or ``"torch"``.
+        name: ``"auto"``, ``"onnxruntime"`` or ``"torch"``. Default: what the device profile names, or the other
+            where that is not installed.
         threads: Threads of one frame.
-        cache_subnets: Prepared subnets kept beside the active one; 0 keeps none.
+        cache_mib: The most memory that prepared subnets kept to go back to may take, in MiB, and no more than a
+            64th of the board's; 0 keeps none.
     """
 
     name: EngineChoice = "auto"
     threads: int = 1
-    cache_subnets: int = 8
+    cache_mib: float = 32.0
 
 
 class MonitorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,7 +243,7 @@ def _violations(config: Config) -> list[str]:
         "metrics.http_port must lie between 0 and 65535": 0 <= config.metrics.http_port <= 65535,  # noqa: PLR2004 - ports
         f"serve.spin_us must lie between 0 and {MOST_SPIN_US:g}": 0 <= config.serve.spin_us <= MOST_SPIN_US,
         "engine.threads must be at least 1": config.engine.threads >= 1,
-        "engine.cache_subnets must not be negative": config.engine.cache_subnets >= 0,
+        "engine.cache_mib must not be negative": config.engine.cache_mib >= 0,
         "serve.socket_mode must be an octal file mode such as 660": _is_mode(config.serve.socket_mode),
     }
     return [message for message, holds in checks.items() if not holds]

@@ -24,7 +24,7 @@ from adaspring.app.control import ControlLoop
 from adaspring.app.counters import FrameCounters
 from adaspring.app.decisions import DecisionLog
 from adaspring.app.evolution import Evolver
-from adaspring.app.installed import check_startable, open_bundle, planner_of
+from adaspring.app.installed import cache_limit_mib, check_startable, open_bundle, planner_of
 from adaspring.app.last import LastDecisionKeeper, read_last
 from adaspring.app.learning import Learner, learned_path
 from adaspring.app.locate import corrected_tables, find_board, find_tables
@@ -119,7 +119,7 @@ def _build(
     path, bundle, store = open_bundle(config, state)
     sysroot = Path(config.monitor.sysroot)
     board = find_board(config.device.profile, sysroot)
-    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads)
+    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads, preferred=board.engine)
     tables = find_tables(bundle, board, engine, state)
     target = tables_path(state, bundle.digest, board.name, engine.name)
     learner = Learner(learned_path(target), tables, keep=not tables.facts.estimate)
@@ -128,13 +128,14 @@ def _build(
     def replan() -> Planner:
         measured = find_tables(bundle, board, engine, state)
         learner.adopt(measured)
+        cache.session_mib = measured.facts.session_mib or cache.session_mib
         return planner_of(bundle, corrected_tables(measured, bundle, state, wall=time), config, learner)
 
     planner = planner_of(bundle, corrected_tables(tables, bundle, state, wall=time), config, learner)
 
     counters = FrameCounters()
     monitor = Monitor(sysroot, counters)
-    cache = SubnetCache(engine, config.engine.cache_subnets)
+    cache = SubnetCache(engine, cache_limit_mib(config.engine, board), tables.facts.session_mib)
     last = read_last(state)
     boot_id = _boot_id(sysroot)
     warm = last.subnet if last is not None and last.bundle == bundle.digest else None

@@ -129,7 +129,7 @@ def examine(sysroot: Path, *, profile: str = "auto", groups: frozenset[str] | No
         checks=(
             *_kernel_checks(tree, board),
             *_group_checks(board, _groups() if groups is None else groups),
-            *_library_checks(),
+            *_library_checks(board),
         ),
     )
 
@@ -197,9 +197,9 @@ def _group_checks(board: DeviceProfile, groups: frozenset[str]) -> tuple[Check, 
     return (Check("group video", found, good, "" if good else "sudo usermod -aG video USER, and log in again"),)
 
 
-def _library_checks() -> tuple[Check, ...]:
+def _library_checks(board: DeviceProfile) -> tuple[Check, ...]:
     found = {name: _version(name) for name in ("onnxruntime", "torch")}
-    engine = chosen_engine("auto")
+    engine = chosen_engine("auto", board.engine)
     libraries = ", ".join(f"{name} {found[name] or 'not installed'}" for name in found)
     good = found[engine] is not None
     return (
@@ -207,7 +207,7 @@ def _library_checks() -> tuple[Check, ...]:
             "engine",
             f"{engine} ({libraries})" if good else f"none ({libraries})",
             good,
-            "" if good else "pip install onnxruntime",
+            "" if good else f"pip install {engine}",
         ),
     )
 

@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 from time import time
 
-from adaspring.app.config import Config, state_folder
+from adaspring.app.config import Config, EngineConfig, state_folder
 from adaspring.app.learning import Learner
 from adaspring.app.locate import bundle_folder, bundle_store, corrected_tables, find_board, find_tables
 from adaspring.app.messages import Message, told
 from adaspring.app.network import tcp_keys
 from adaspring.app.trial import begin_trial, roll_back
+from adaspring.boards import DeviceProfile
 from adaspring.bundle import Bundle, Store, load_bundle
 from adaspring.decide import Planner
 from adaspring.engine import make_engine
@@ -19,6 +20,9 @@ from adaspring.errors import BundleError
 from adaspring.tables import DeviceTables
 
 _log = logging.getLogger(__name__)
+
+#: Share of a board's memory that prepared subnets kept may take: on one of 512 MiB a dozen of them.
+CACHE_SHARE = 1 / 64
 
 
 def open_bundle(config: Config, state: Path) -> tuple[Path, Bundle, Store | None]:
@@ -67,6 +71,11 @@ def planner_of(bundle: Bundle, tables: DeviceTables, config: Config, learner: Le
     )
 
 
+def cache_limit_mib(config: EngineConfig, board: DeviceProfile) -> float:
+    """Memory that prepared subnets kept may take, in MiB: as configured, and a small share of the board's at most."""
+    return min(config.cache_mib, board.memory.size_mib.value * CACHE_SHARE)
+
+
 def check_startable(config: Config) -> None:
     """See that a daemon could start with a configuration and what is installed now.
 
@@ -77,6 +86,6 @@ def check_startable(config: Config) -> None:
     state = state_folder(config)
     bundle = load_bundle(bundle_folder(config.bundle, state))
     board = find_board(config.device.profile, Path(config.monitor.sysroot))
-    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads)
+    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads, preferred=board.engine)
     tables = find_tables(bundle, board, engine, state)
     Planner(bundle.space, bundle.accuracy.percent, corrected_tables(tables, bundle, state, wall=time), config.policy)

@@ -67,6 +67,12 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
         "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; --resume goes on"
     )
 
+    quantize = subcommands.add_parser(
+        "quantize", help="give a trained bundle int8 without training: ranges, accuracy tables, card"
+    )
+    quantize.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    quantize.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: bundle/ by the recipe)")
+
     evaluate = subcommands.add_parser("evaluate", help="measure subnets of a bundle as the daemon assembles them")
     evaluate.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
     evaluate.add_argument(
@@ -96,7 +102,7 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
     sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
 
-    named = {"train": train, "evaluate": evaluate, "baselines": baselines, "sample": sample}
+    named = {"train": train, "quantize": quantize, "evaluate": evaluate, "baselines": baselines, "sample": sample}
     for name, parser in named.items():
         parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
         parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
@@ -113,6 +119,7 @@ def _workbench(options: argparse.Namespace) -> int:
         raise WorkbenchError("training needs torch and Pillow: pip install 'adaspring[train]'") from error
     commands = {
         "train": workbench.run_train,
+        "quantize": workbench.run_quantize,
         "evaluate": workbench.run_evaluate,
         "baselines": workbench.run_baselines,
         "sample": workbench.run_sample,

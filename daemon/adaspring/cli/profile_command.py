@@ -120,7 +120,7 @@ class _Job:
     def __init__(self, bundle: str, state: Path, device: str, engine: EngineChoice, threads: int) -> None:
         self._bundle = load_bundle(bundle_folder(bundle))
         self._board = find_board(device, Path("/"))
-        self._engine = make_engine(engine, self._bundle, threads=threads)
+        self._engine = make_engine(engine, self._bundle, threads=threads, preferred=self._board.engine)
         self.target = tables_path(state, self._bundle.digest, self._board.name, self._engine.name)
 
     def rebuild(self) -> DeviceTables:

@@ -1,4 +1,4 @@
-"""``adaspring train``, ``evaluate`` and ``sample``. Needs torch, so `cli.adaspring` imports it late."""
+"""The subcommands of ``adaspring`` that train and judge. They need torch, so `cli.adaspring` imports them late."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from adaspring.workbench.baselines.evidence import gather, train_all
 from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
+from adaspring.workbench.finish import quantize
 from adaspring.workbench.parallel import team
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe, load_recipe
@@ -47,10 +48,26 @@ def run_train(options: argparse.Namespace) -> int:
             console=console,
             around=around,
         )
-    if evaluation is None:
-        return 0
-    (options.recipe.parent / "card.md").write_bytes((out / "card.md").read_bytes())
-    _show(evaluation)
+    if evaluation is not None:
+        _finished(options, out, evaluation)
+    return 0
+
+
+def run_quantize(options: argparse.Namespace) -> int:
+    """Give a trained bundle int8; the last line is the evaluation as JSON."""
+    recipe = load_recipe(options.recipe)
+    data = find_data(recipe, options.data)
+    use_threads(options.threads)
+    out = options.out or options.recipe.parent / "bundle"
+    evaluation = quantize(
+        recipe,
+        data,
+        _bundle(options),
+        out,
+        command=shlex.join(["adaspring", "quantize", str(options.recipe), "--data", "DIR"]),
+        console=Console(stderr=True),
+    )
+    _finished(options, out, evaluation)
     return 0
 
 
@@ -105,6 +122,12 @@ def _report(options: argparse.Namespace, recipe: Recipe, data: Path) -> int:
     return 0
 
 
+def _finished(options: argparse.Namespace, out: Path, evaluation: Evaluation) -> None:
+    """Put the card beside the recipe, and show how good the bundle is."""
+    (options.recipe.parent / "card.md").write_bytes((out / "card.md").read_bytes())
+    _show(evaluation)
+
+
 def _bundle(options: argparse.Namespace) -> Bundle:
     return load_bundle(options.bundle or options.recipe.parent / "bundle")
 
@@ -138,10 +161,13 @@ def _show(evaluation: Evaluation) -> None:
             f"{report.peak_activation_elements:,}",
         )
     console.print(subnets)
-    gaps = Table("subnets", title="Lost by not being recalibrated, in points")
+    gaps = Table("subnets", title="Lost by not being recalibrated, and by int8, in points")
     for heading in ("count", "median", "95th percentile", "worst", "median accuracy %", "least accuracy %"):
         gaps.add_column(heading, justify="right")
-    for title, gap in (("random", evaluation.random), ("front", evaluation.front)):
+    shown = {"random": evaluation.random, "front": evaluation.front}
+    if evaluation.int8 is not None:
+        shown["random, in int8 beside float32"] = evaluation.int8.random
+    for title, gap in shown.items():
         figures = (gap.median, gap.p95, gap.worst, gap.instant_median, gap.instant_least)
         gaps.add_row(title, str(gap.subnets), *(f"{figure:.2f}" for figure in figures))
     console.print(gaps)

@@ -65,12 +65,14 @@ class Prepared:
         assemble_us: Slicing, folding and encoding, in microseconds.
         load_us: Building the session, in microseconds.
         warm_us: Runs before the first frame, in microseconds.
+        weights_mib: What it holds beside the memory that any prepared subnet takes, in MiB.
     """
 
     subnet: Subnet
     assemble_us: float
     load_us: float
     warm_us: float
+    weights_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def _adaptive(
             deadline_s=PATIENCE_S,
         )
         tree.write(lane.state)
-        cache = SubnetCache(_PaperEngine(planner.space), 1)
+        cache = SubnetCache(_PaperEngine(planner.space), 0.0)
         evolver, evolution = Evolver.begin(planner.space, planner, cache, monitor.tick(), seed=0, wall=str)
         budgets = _decided(trigger, evolution, clock())
         cause, switches = evolution.cause.sentence, 0

@@ -1,4 +1,4 @@
-"""From a recipe to a bundle: train, fit statistics, fit accuracy tables, judge once on the test split."""
+"""From a recipe to a bundle: train phase after phase, then finish it."""
 
 from __future__ import annotations
 
@@ -8,37 +8,22 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
 
-from adaspring.bundle import (
-    FORMAT,
-    Accuracy,
-    Bundle,
-    InputSpec,
-    Manifest,
-    OutputSpec,
-    TrainingFacts,
-    load_bundle,
-    write_bundle,
-)
-from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.space import Genome, SearchSpace
-from adaspring.workbench.accuracy import fit_tables, unmeasured, verdicts
-from adaspring.workbench.augment import Batches
-from adaspring.workbench.card import write_card
+from adaspring.bundle import TrainingFacts
+from adaspring.space import SearchSpace
 from adaspring.workbench.checkpoint import Checkpoint
-from adaspring.workbench.data import Rows, channel_scale, load_labels, load_rows
-from adaspring.workbench.evaluate import Evaluation, evaluate
+from adaspring.workbench.data import Rows
+from adaspring.workbench.evaluate import Evaluation
+from adaspring.workbench.finish import finish
+from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
-from adaspring.workbench.ranges import calibrate
 from adaspring.workbench.recipe import Recipe
-from adaspring.workbench.sampling import covering, diverse
+from adaspring.workbench.sampling import diverse, with_ends
 from adaspring.workbench.statistics import fit, record
 from adaspring.workbench.supernet import Weights, initial_weights
 from adaspring.workbench.train import (
-    RECALIBRATION_ROWS,
     EpochReport,
     Phase,
     Surroundings,
@@ -49,10 +34,6 @@ from adaspring.workbench.train import (
     train,
 )
 from adaspring.workbench.transform import transformed
-
-#: Most random subnets whose activation ranges are observed: a range is one or two numbers a
-#: tensor, where the statistics that more subnets are recorded for are two a channel.
-RANGE_SUBNETS = 400
 
 
 def build(
@@ -84,50 +65,29 @@ def build(
     Raises:
         StageOverError: If the stage is over before the training is.
     """
-    space = SearchSpace(recipe.space)
-    train_rows = load_rows(data, recipe, "train")
-    validation = load_rows(data, recipe, "validation")
-    scale = channel_scale(train_rows)
-
-    labels = load_labels(data, recipe)
+    material = Material.load(recipe, data)
     if around.arithmetic.note:
         console.print(around.arithmetic.note)
-    materials = training_data(recipe, train_rows, validation, scale)
-    weights, spent_s = trained(recipe, space, materials, work=work, resume=resume, console=console, around=around)
+    weights, spent_s = trained(
+        recipe,
+        SearchSpace(recipe.space),
+        material.training,
+        work=work,
+        resume=resume,
+        console=console,
+        around=around,
+    )
     if not around.team.leads:
         return None
-    if "int8" in recipe.space.precisions:
-        weights |= _ranges(recipe, space, weights, materials, console)
-
-    bundle = draft(recipe, labels, space, weights, scale)
-    rng = np.random.default_rng([recipe.training.seed, 2])
-    genomes = _with_ends(space, diverse(space, rng, recipe.accuracy.subnets))
-    with steps(console, "accuracy", len(genomes)) as progress:
-        tables, judgement = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, validation, progress))
-    bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
-
-    test = load_rows(data, recipe, "test")
-    with steps(console, "evaluation", None) as progress:
-        evaluation = evaluate(bundle, train_rows, test, "test", advance=progress)
     facts = TrainingFacts(
         command=command,
         seed=recipe.training.seed,
         duration_s=round(spent_s, 1),
         epochs=recipe.training.epochs,
-        data=_described(recipe, train_rows),
+        data=_described(recipe, material.train),
         torch=str(torch.__version__),
     )
-    accuracy = Accuracy(
-        full_percent=round(evaluation.full.instant_percent, 2),
-        median_percent=round(evaluation.median.instant_percent, 2),
-        smallest_percent=round(evaluation.smallest.instant_percent, 2),
-        test_rows=evaluation.rows,
-    )
-    manifest = msgspec.structs.replace(bundle.manifest, training=facts, accuracy=accuracy)
-    card = write_card(recipe, manifest, judgement, evaluation)
-    write_bundle(out, manifest, bundle.weights, bundle.accuracy, card)
-    load_bundle(out)
-    return evaluation
+    return finish(recipe, material, weights, facts=facts, out=out, console=console)
 
 
 def trained(
@@ -180,7 +140,7 @@ def trained(
     def fitted() -> Weights:
         weights = run("ensemble", ensemble_phase(space, how, data, around), initial or transformed_backbone)
         rng = np.random.default_rng([how.seed, 1])
-        genomes = _with_ends(space, diverse(space, rng, recipe.statistics.subnets))
+        genomes = with_ends(space, diverse(space, rng, recipe.statistics.subnets))
         with steps(console, "statistics", len(genomes)) as tell:
             observed = record(space, weights, genomes, data.calibration_x[: recipe.statistics.rows], tell)
         return weights | fit(space, observed, recipe.statistics.ridge)
@@ -188,16 +148,6 @@ def trained(
     weights = run("settle", settle_phase(space, how), fitted)
     done = (path for path in checkpoints.values() if path.exists())
     return weights, sum(Checkpoint.load(path, digest).spent_s for path in done)
-
-
-def _ranges(recipe: Recipe, space: SearchSpace, weights: Weights, data: TrainingData, console: Console) -> Weights:
-    """Ranges of activations, calibrated on training rows."""
-    rng = np.random.default_rng([recipe.training.seed, 3])
-    drawn = diverse(space, rng, min(recipe.statistics.subnets, RANGE_SUBNETS))
-    genomes = np.concatenate([covering(space), drawn])
-    x = data.calibration_x[: recipe.statistics.rows]
-    with steps(console, "ranges", len(genomes)) as tell:
-        return calibrate(space, weights, genomes, x, ridge=recipe.statistics.ridge, advance=tell)
 
 
 def _described(recipe: Recipe, rows: Rows) -> str:
@@ -210,50 +160,3 @@ def _described(recipe: Recipe, rows: Rows) -> str:
 def _line(epoch: EpochReport) -> str:
     judged = "" if epoch.validation_percent is None else f", validation {epoch.validation_percent:.2f} %"
     return f"epoch {epoch.epoch}: loss {epoch.loss:.4f}{judged}"
-
-
-def training_data(recipe: Recipe, rows: Rows, validation: Rows, scale: npt.NDArray[np.float32]) -> TrainingData:
-    """What the training loop reads of the rows of a recipe."""
-    batches = Batches.of(rows, recipe.space.outputs, scale, recipe.training.augment)
-    # In random order, so that any first part of them is spread over groups and classes too.
-    calibration = rows.thinned(max(RECALIBRATION_ROWS, recipe.statistics.rows))
-    calibration = calibration.take(np.random.default_rng(recipe.training.seed).permutation(len(calibration)))
-    return TrainingData(
-        batches,
-        batches.scaled(calibration.inputs()),
-        batches.scaled(validation.inputs()),
-        torch.from_numpy(validation.y),
-    )
-
-
-def _with_ends(space: SearchSpace, genomes: Genome) -> Genome:
-    return np.concatenate([[space.full(), space.smallest()], genomes])
-
-
-def draft(
-    recipe: Recipe, labels: tuple[str, ...], space: SearchSpace, weights: Weights, scale: npt.NDArray[np.float32]
-) -> Bundle:
-    """The bundle in memory, before anything was measured."""
-    manifest = Manifest(
-        format=FORMAT,
-        name=recipe.name,
-        version=recipe.version,
-        title=recipe.title,
-        space=recipe.space,
-        input=InputSpec(
-            name=recipe.input.name,
-            shape=(recipe.space.input_channels, *recipe.space.input_size),
-            rate_hz=recipe.input.rate_hz,
-            channels=recipe.input.channels,
-            scale=tuple(float(factor) for factor in scale),
-            description=recipe.input.description,
-        ),
-        output=OutputSpec(name="logits", labels=labels),
-        training=TrainingFacts(command="", seed=0, duration_s=0.0, epochs=0, data="", torch=""),
-        accuracy=Accuracy(full_percent=0.0, median_percent=0.0, smallest_percent=0.0, test_rows=0),
-        licence=f"Weights and data stand outside the project's licence. {recipe.data.licence}",
-        files={},
-        preprocessing=recipe.preprocessing,
-    )
-    arrays = {name: tensor.detach().numpy() for name, tensor in weights.items()}
-    return Bundle(manifest, "", space, arrays, unmeasured(space))

@@ -65,7 +65,23 @@ subnets that the fit had not seen, with 95 % intervals, beside what a perfect pr
 | rows | subnets | mean error, points | perfect | Kendall tau | perfect |
 | --- | --- | --- | --- | --- | --- |
 {_judged("validation", judgement)}
-{_judged("test", evaluation.predictor)}"""
+{_judged("test", evaluation.predictor)}{_int8(evaluation)}"""
+
+
+def _int8(evaluation: Evaluation) -> str:
+    """What int8 costs, where the bundle offers it."""
+    report = evaluation.int8
+    if report is None:
+        return ""
+    gap = report.random
+    return f"""
+
+In int8 the full network reaches {report.full_percent:.2f} % on these rows. What random subnets lose in int8, held
+against themselves in float32, in points (*recalibrated* above is in float32 for every subnet):
+
+| subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
+| --- | --- | --- | --- | --- | --- | --- |
+{_gap("random, in int8", gap)}"""
 
 
 def _judged(split: str, judgement: Judgement) -> str:

@@ -27,7 +27,9 @@ ROWS = 2048
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """What some subnets lose by not being recalibrated: accuracy afterwards minus accuracy at once, in points.
+    """What some subnets lose beside a dearer way: accuracy by that minus accuracy at once, in points.
+
+    The dearer way is a full recalibration (in float32 for every subnet), or float32 for an int8 subnet.
 
     Attributes:
         subnets: How many.
@@ -57,6 +59,18 @@ class SubnetReport(msgspec.Struct, frozen=True):
     peak_activation_elements: int
 
 
+class Int8Report(msgspec.Struct, frozen=True):
+    """What int8 costs.
+
+    Attributes:
+        full_percent: Accuracy of the full network in int8, in percent.
+        random: What the random subnets lose in int8 beside themselves in float32.
+    """
+
+    full_percent: float
+    random: Gap
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """The outcome of an evaluation.
 
@@ -69,6 +83,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         random: Gap over the random subnets.
         front: Gap over every subnet of the front of predicted accuracy against MACs.
         predictor: How well the accuracy of the random subnets was predicted.
+        int8: What int8 costs; None where the bundle offers float32 alone.
     """
 
     split: str
@@ -79,6 +94,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     random: Gap
     front: Gap
     predictor: Judgement
+    int8: Int8Report | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +178,7 @@ def evaluate(
         random=_gap(instant[drawn], recalibrated[drawn]),
         front=_gap(instant[fronted], recalibrated[fronted]),
         predictor=judge(predicted, right[drawn]),
+        int8=_int8(bundle, random, rows),
     )
 
 
@@ -169,6 +186,19 @@ def front(bundle: Bundle) -> Genome:
     """The front that needs no device: predicted accuracy against MACs."""
     macs = SlotTable.of_macs(bundle.space, analytic_tables(bundle.space))
     return build_atlas(bundle.space, bundle.accuracy.percent, macs, macs, macs).genomes
+
+
+def _int8(bundle: Bundle, random: Genome, rows: Rows) -> Int8Report | None:
+    """The full network and random subnets, whatever their precision, in int8 and in float32."""
+    space = bundle.space
+    if "int8" not in space.spec.precisions:
+        return None
+    genomes = np.concatenate([[space.full()], random])
+    engine, percent = OnnxEngine(bundle), {}
+    for gene, precision in enumerate(space.spec.precisions):
+        genomes[:, -1] = gene
+        percent[precision] = percent_of(verdicts(engine, genomes, rows))
+    return Int8Report(float(percent["int8"][0]), _gap(percent["int8"][1:], percent["float32"][1:]))
 
 
 def _gap(instant: Array, recalibrated: Array) -> Gap:

@@ -47,6 +47,11 @@ def covering(space: SearchSpace) -> Genome:
     return genomes
 
 
+def with_ends(space: SearchSpace, genomes: Genome) -> Genome:
+    """The full network and the smallest before others."""
+    return np.concatenate([[space.full(), space.smallest()], genomes])
+
+
 def _liking(
     space: SearchSpace, slot: int, operators: npt.NDArray[np.float64], widths: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

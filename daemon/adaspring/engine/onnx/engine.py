@@ -76,6 +76,7 @@ class OnnxEngine:
             assemble_us=(encoded - started) * 1e6,
             load_us=(loaded - encoded) * 1e6,
             warm_us=(done - loaded) * 1e6,
+            weights_mib=len(model) / 2**20,
         )
 
     def _encoded(self, genome: Genome) -> bytes:

@@ -57,4 +57,5 @@ class TorchEngine:
             assemble_us=(sliced - started) * 1e6,
             load_us=(loaded - sliced) * 1e6,
             warm_us=(done - loaded) * 1e6,
+            weights_mib=subnet.weights_mib,
         )

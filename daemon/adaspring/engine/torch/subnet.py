@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adaspring.engine.assemble import Assembled
+from adaspring.engine.assemble import Assembled, FoldedLayer
 from adaspring.engine.base import Batch
 from adaspring.space import Block, Genome, Layer, run_block
 
 
 class TorchSubnet:
-    """A subnet as tensors on one device."""
+    """A subnet as tensors on one device.
+
+    Attributes:
+        weights_mib: What its tensors hold, in MiB.
+    """
 
     def __init__(self, genome: Genome, name: str, assembled: Assembled, device: torch.device) -> None:
         """Move the arrays of a subnet to a device."""
         self.genome = genome
         self.name = name
         self.batch_sizes: tuple[int, ...] = (1,)
+        head = (assembled.head_weight, assembled.head_bias)
+        arrays = [array for layer in assembled.layers.values() for array in (layer.weight, layer.bias)]
+        self.weights_mib = sum(array.nbytes for array in (*arrays, *head)) / 2**20
         self._device = device
         self._blocks = assembled.blocks
-        self._layers = {
-            name: (self._move(layer.weight), self._move(layer.bias)) for name, layer in assembled.layers.items()
-        }
-        self._head = self._move(assembled.head_weight), self._move(assembled.head_bias)
+        self._convolutions = {name: self._convolution(layer) for name, layer in assembled.layers.items()}
+        self._head = self._move(head[0]), self._move(head[1])
 
     def _move(self, array: Batch) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
+    def _convolution(self, folded: FoldedLayer) -> Callable[[Tensor], Tensor]:
+        """A layer with all but its input: what can be settled once is not worked out for every frame."""
+        conv = folded.layer.conv
+        return partial(
+            functional.conv1d if len(conv.kernel) == 1 else functional.conv2d,
+            weight=self._move(folded.weight),
+            bias=self._move(folded.bias),
+            stride=conv.stride,
+            padding=tuple(extent // 2 for extent in conv.kernel),
+            groups=conv.out_channels if conv.depthwise else 1,
+        )
+
     def convolve(self, layer: Layer, x: Tensor) -> Tensor:
         """See `space.Arithmetic`."""
-        conv = layer.conv
-        operation = functional.conv1d if len(conv.kernel) == 1 else functional.conv2d
-        padding = [extent // 2 for extent in conv.kernel]
-        groups = conv.out_channels if conv.depthwise else 1
-        x = operation(x, *self._layers[layer.name], stride=conv.stride, padding=padding, groups=groups)
-        return functional.relu_(x) if conv.relu else x
+        x = self._convolutions[layer.name](x)
+        return x.relu_() if layer.conv.relu else x
 
     def concatenate(self, parts: list[Tensor]) -> Tensor:
         """See `space.Arithmetic`."""
@@ -44,7 +60,7 @@ class TorchSubnet:
 
     def add(self, x: Tensor, shortcut: Tensor) -> Tensor:
         """See `space.Arithmetic`."""
-        return functional.relu_(x.add_(shortcut))
+        return x.add_(shortcut).relu_()
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Batch:

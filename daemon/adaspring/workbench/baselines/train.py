@@ -17,8 +17,9 @@ from adaspring.space import SearchSpace
 from adaspring.workbench.accuracy import fit_tables, verdicts
 from adaspring.workbench.baselines.rivals import Rival
 from adaspring.workbench.baselines.transform import factorised, pruned
-from adaspring.workbench.build import draft, trained, training_data
-from adaspring.workbench.data import channel_scale, load_labels, load_rows
+from adaspring.workbench.build import trained
+from adaspring.workbench.finish import draft
+from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe
 from adaspring.workbench.sampling import diverse
@@ -68,23 +69,22 @@ def train_rival(
     except BundleMissingError:
         console.print(f"training {rival.title}")
     space = SearchSpace(own.space)
-    rows, validation = load_rows(data, own, "train"), load_rows(data, own, "validation")
-    scale = channel_scale(rows)
+    material = Material.load(own, data)
     weights, spent_s = trained(
         own,
         space,
-        training_data(own, rows, validation, scale),
+        material.training,
         work=folder,
         resume=True,
         console=console,
         around=around,
         initial=_initial(own, rival, space, work),
     )
-    bundle = draft(own, load_labels(data, own), space, weights, scale)
+    bundle = draft(own, material.labels, space, weights, material.scale)
     if rival.kind == "on-demand":
         genomes = diverse(space, np.random.default_rng([own.training.seed, 2]), ON_DEMAND_SUBNETS)
         with steps(console, "accuracy", len(genomes)) as tell:
-            tables, _ = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, validation, tell))
+            tables, _ = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, material.validation, tell))
         bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
     how = own.training
     facts = TrainingFacts(

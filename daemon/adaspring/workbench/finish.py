@@ -1,0 +1,166 @@
+"""From trained weights to a bundle: fit ranges and accuracy tables, judge once on the test split, write it down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+
+from adaspring.bundle import (
+    FORMAT,
+    Accuracy,
+    Bundle,
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    TrainingFacts,
+    load_bundle,
+    write_bundle,
+)
+from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.errors import WorkbenchError
+from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.workbench.accuracy import fit_tables, unmeasured, verdicts
+from adaspring.workbench.card import write_card
+from adaspring.workbench.data import load_rows
+from adaspring.workbench.evaluate import Evaluation, evaluate
+from adaspring.workbench.material import Material
+from adaspring.workbench.progress import steps
+from adaspring.workbench.ranges import calibrate
+from adaspring.workbench.recipe import Recipe
+from adaspring.workbench.sampling import covering, diverse, with_ends
+from adaspring.workbench.supernet import Weights
+
+#: Most random subnets whose activation ranges are observed: a range is one or two numbers a
+#: tensor, where the statistics that more subnets are recorded for are two a channel.
+RANGE_SUBNETS = 400
+
+#: How far the scale of a channel, measured again on the same rows, may be from what a bundle holds.
+SCALE_TOLERANCE = 1e-3
+
+
+def finish(
+    recipe: Recipe, material: Material, weights: Weights, *, facts: TrainingFacts, out: Path, console: Console
+) -> Evaluation:
+    """Measure what was trained, and write the bundle.
+
+    Args:
+        recipe: What was made.
+        material: Its data.
+        weights: Trained weights with the statistics of their batch norms.
+        facts: How they were trained.
+        out: Folder of the bundle.
+        console: Where progress goes.
+
+    Returns:
+        The evaluation on the test split.
+    """
+    space = SearchSpace(recipe.space)
+    if "int8" in recipe.space.precisions:
+        weights = weights | _ranges(recipe, space, weights, material, console)
+    bundle = draft(recipe, material.labels, space, weights, material.scale)
+    rng = np.random.default_rng([recipe.training.seed, 2])
+    genomes = with_ends(space, diverse(space, rng, recipe.accuracy.subnets))
+    with steps(console, "accuracy", len(genomes)) as tell:
+        tables, judgement = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, material.validation, tell))
+    bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
+
+    test = load_rows(material.data, recipe, "test")
+    with steps(console, "evaluation", None) as tell:
+        evaluation = evaluate(bundle, material.train, test, "test", advance=tell)
+    accuracy = Accuracy(
+        full_percent=round(evaluation.full.instant_percent, 2),
+        median_percent=round(evaluation.median.instant_percent, 2),
+        smallest_percent=round(evaluation.smallest.instant_percent, 2),
+        test_rows=evaluation.rows,
+    )
+    manifest = msgspec.structs.replace(bundle.manifest, training=facts, accuracy=accuracy)
+    card = write_card(recipe, manifest, judgement, evaluation)
+    write_bundle(out, manifest, bundle.weights, bundle.accuracy, card)
+    load_bundle(out)
+    return evaluation
+
+
+def quantize(recipe: Recipe, data: Path, trained: Bundle, out: Path, *, command: str, console: Console) -> Evaluation:
+    """Give a trained bundle the precisions of its recipe, without training.
+
+    Args:
+        recipe: The recipe of the bundle, now with int8 among its precisions.
+        data: The data file that the bundle was trained on.
+        trained: The bundle; its weights and statistics stay as they are.
+        out: Folder of the new bundle.
+        command: The command line, for the card.
+        console: Where progress goes.
+
+    Returns:
+        The evaluation on the test split.
+
+    Raises:
+        WorkbenchError: If the recipe offers no int8, or bundle, recipe and data do not belong together.
+    """
+    if "int8" not in recipe.space.precisions:
+        raise WorkbenchError('the recipe offers no int8: set precisions = ["float32", "int8"] in [space]')
+    if _in_float(trained.manifest.space) != _in_float(recipe.space):
+        raise WorkbenchError(
+            f"the bundle {trained.manifest.name} has another space than the recipe: take the recipe that it was "
+            "trained by, or train it anew with 'adaspring train'"
+        )
+    material = Material.load(recipe, data)
+    if not np.allclose(material.scale, trained.manifest.input.scale, rtol=SCALE_TOLERANCE):
+        raise WorkbenchError(
+            f"{data} is not the data that the bundle {trained.manifest.name} was trained on: its channels have another "
+            "scale. Ranges must be observed on the training rows"
+        )
+    facts = trained.manifest.training
+    # Once is enough, however often ranges are made anew.
+    before = facts.command.split(" && ")[0]
+    facts = msgspec.structs.replace(facts, command=f"{before} && {command}")
+    weights = {name: torch.from_numpy(array) for name, array in trained.weights.items() if not name.endswith(".range")}
+    return finish(recipe, material, weights, facts=facts, out=out, console=console)
+
+
+def draft(
+    recipe: Recipe, labels: tuple[str, ...], space: SearchSpace, weights: Weights, scale: npt.NDArray[np.float32]
+) -> Bundle:
+    """The bundle in memory, before anything was measured."""
+    manifest = Manifest(
+        format=FORMAT,
+        name=recipe.name,
+        version=recipe.version,
+        title=recipe.title,
+        space=recipe.space,
+        input=InputSpec(
+            name=recipe.input.name,
+            shape=(recipe.space.input_channels, *recipe.space.input_size),
+            rate_hz=recipe.input.rate_hz,
+            channels=recipe.input.channels,
+            scale=tuple(float(factor) for factor in scale),
+            description=recipe.input.description,
+        ),
+        output=OutputSpec(name="logits", labels=labels),
+        training=TrainingFacts(command="", seed=0, duration_s=0.0, epochs=0, data="", torch=""),
+        accuracy=Accuracy(full_percent=0.0, median_percent=0.0, smallest_percent=0.0, test_rows=0),
+        licence=f"Weights and data stand outside the project's licence. {recipe.data.licence}",
+        files={},
+        preprocessing=recipe.preprocessing,
+    )
+    arrays = {name: tensor.detach().numpy() for name, tensor in weights.items()}
+    return Bundle(manifest, "", space, arrays, unmeasured(space))
+
+
+def _ranges(recipe: Recipe, space: SearchSpace, weights: Weights, material: Material, console: Console) -> Weights:
+    """Ranges of activations, calibrated on training rows."""
+    rng = np.random.default_rng([recipe.training.seed, 3])
+    drawn = diverse(space, rng, min(recipe.statistics.subnets, RANGE_SUBNETS))
+    genomes = np.concatenate([covering(space), drawn])
+    x = material.training.calibration_x[: recipe.statistics.rows]
+    with steps(console, "ranges", len(genomes)) as tell:
+        return calibrate(space, weights, genomes, x, ridge=recipe.statistics.ridge, advance=tell)
+
+
+def _in_float(spec: SpaceSpec) -> SpaceSpec:
+    return msgspec.structs.replace(spec, precisions=("float32",))
