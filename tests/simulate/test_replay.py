@@ -146,3 +146,13 @@ def test_no_seeds_are_refused(minutes: Scenario) -> None:
     """A comparison over nothing says nothing."""
     with pytest.raises(ConfigError, match="at least 1"):
         simulate(minutes, Policy(), seeds=0)
+
+
+def test_a_trace_that_is_too_short_says_so(
+    tmp_path: Path, small_bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three seconds make no step of a day."""
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,event_rate_hz\n0,5\n3,20\n", encoding="utf-8")
+    assert main(["simulate", "--bundle", str(small_bundle_folder), "--trace", str(trace)]) == 1
+    assert "the day lasts 3 s; it takes at least one step of 10 s: record longer" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from adaspring.decide import Policy
 from adaspring.errors import ConfigError
 from adaspring.profile import estimate_tables, load_tables
 from adaspring.simulate import load_scenario
+from adaspring.simulate.device import STEP_S
 from adaspring.simulate.recorded import load_recorded
 from adaspring.simulate.replay import Day, replay_day
 from adaspring.simulate.report import html_report, json_report
@@ -97,8 +98,13 @@ def simulate(
         findings: What is to be told of the trace.
 
     Raises:
-        ConfigError: If a number is not positive.
+        ConfigError: If a number is not positive, or the day too short to be lived through.
     """
+    length_s = (scenario.span.to_h - scenario.span.from_h) * 3600
+    if length_s < STEP_S:
+        raise ConfigError(
+            f"the day lasts {length_s:.0f} s; it takes at least one step of {STEP_S:.0f} s: record longer"
+        )
     if min(seeds, statics) < 1:
         raise ConfigError("--seeds and --statics must be at least 1")
     bundle = load_bundle(bundle_folder(bundle_name))
