@@ -4,12 +4,22 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from itertools import count, pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from adaspring.app.decisions import DECISIONS, MOST_PLANNERS, POLICY, TABLES, DecisionLog, KeptDecision, redecide
+from adaspring.app.decisions import (
+    DECISIONS,
+    MOST_PLANNERS,
+    POLICY,
+    TABLES,
+    WRITE_S,
+    DecisionLog,
+    KeptDecision,
+    redecide,
+)
 from adaspring.bundle import Bundle
 from adaspring.cli.adaspring import main
 from adaspring.context.model import Context
@@ -32,6 +42,7 @@ def keep_all(log: DecisionLog, planner: Planner) -> None:
         incumbent = planner.space.check(decision.genome)
         planner.observe(incumbent, decision.predicted.latency_us * 1.2)
         log.keep(decision, planner, at="2026-01-01T00:00:00.000+00:00", boot_id="b")
+    log.close()
 
 
 @pytest.fixture
@@ -94,7 +105,8 @@ def test_a_torn_line_is_told(tmp_path: Path, planner: Planner, small_bundle: Bun
 
 def test_files_and_folders_stay_bounded(tmp_path: Path, make_planner: Callable[..., Planner]) -> None:
     """Old decisions give way to new ones, and old planners, too."""
-    log = DecisionLog(tmp_path, most_bytes=1)
+    # At every look at the clock it is time to write.
+    log = DecisionLog(tmp_path, most_bytes=1, clock=count(step=WRITE_S).__next__)
     for step in range(MOST_PLANNERS + 2):
         planner = make_planner(Policy(switching_cost=0.01 * (step + 1)))
         keep_all(log, planner)
@@ -102,6 +114,58 @@ def test_files_and_folders_stay_bounded(tmp_path: Path, make_planner: Callable[.
     assert len(list(tmp_path.iterdir())) == MOST_PLANNERS
     for name in (DECISIONS, f"{DECISIONS}.1"):
         assert len((tmp_path / planner.fingerprint / name).read_bytes().splitlines()) == 1
+
+
+def test_an_hour_of_decisions_is_a_bounded_number_of_writes(
+    tmp_path: Path, planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often is decided, less than 1 MB is written in an hour, once a minute at most; the rest is counted."""
+    now_s, writes = 0.0, []
+    append = DecisionLog._append
+
+    def appended(log: DecisionLog, lines: bytes) -> None:
+        writes.append((now_s, len(lines)))
+        append(log, lines)
+
+    monkeypatch.setattr(DecisionLog, "_append", appended)
+    log = DecisionLog(tmp_path, clock=lambda: now_s)
+    decision = planner.decide(CONTEXTS[0], None, CAUSE)
+    for second in range(2 * 3600):
+        now_s = float(second)
+        log.keep(decision, planner)
+        log.observe()
+    log.close()
+    assert all(later - earlier >= WRITE_S for (earlier, _), (later, _) in pairwise(writes[:-1]))
+    folder = tmp_path / planner.fingerprint
+    others = sum((folder / name).stat().st_size for name in (TABLES, POLICY))
+    first = sum(size for at, size in writes if at < 3600)
+    assert first + others <= 1_000_000
+    assert first > 10 * len(msgspec.json.encode(decision))
+    kept = [msgspec.json.decode(line, type=KeptDecision) for line in (folder / DECISIONS).read_bytes().splitlines()]
+    assert 0 == kept[0].left_out
+    assert 2 * 3600 - 100 < len(kept) + sum(each.left_out for each in kept) <= 2 * 3600
+
+
+def test_what_waits_is_written_in_time(tmp_path: Path, planner: Planner) -> None:
+    """The first decision at once; later ones a minute after it, also where no other follows, or at the end."""
+    now_s = 0.0
+    log = DecisionLog(tmp_path, clock=lambda: now_s)
+    decision = planner.decide(CONTEXTS[0], None, CAUSE)
+
+    def written() -> int:
+        return len((tmp_path / planner.fingerprint / DECISIONS).read_bytes().splitlines())
+
+    for _ in range(3):
+        log.keep(decision, planner)
+    log.observe()
+    assert 1 == written()
+    now_s = WRITE_S
+    log.observe()
+    assert 3 == written()
+    log.keep(decision, planner)
+    assert 3 == written()
+    log.close()
+    assert 4 == written()
 
 
 def test_a_full_disk_is_told_once_and_harms_nobody(

@@ -185,6 +185,29 @@ def test_stop_answers_and_leaves_nothing(serving: Machine) -> None:
     serving.run("[ ! -e /run/adaspring/infer.sock ]")
 
 
+@pytest.mark.parametrize(("options", "told"), [("ro", "Read-only file system"), ("size=4k", "No space left on device")])
+def test_nothing_can_be_written(serving: Machine, options: str, told: str) -> None:
+    """Read-only or full, the disk keeps no daemon from starting, saying so once, and serving.
+
+    All but its own folders is read-only for the daemon anyway (ProtectSystem=strict).
+    """
+    folder = "/var/lib/adaspring"
+    serving.run("systemctl stop adaspringd")
+    since = serving.run("date '+%F %T'")
+    serving.run(f"mount -t tmpfs -o {options},mode=750,uid=$(id -u adaspring),gid=$(id -g adaspring) tmpfs {folder}")
+    try:
+        serving.run(f"! head --bytes=8192 /dev/zero > {folder}/filler")
+        serving.run("systemctl start adaspringd")
+        serving.ask()
+        process = shown(serving, "MainPID")
+        serving.eventually(f"journalctl --unit=adaspringd --since='{since}' | grep -q 'serving goes on: .*{told}'")
+        serving.run("adaspringctl evolve > /dev/null")
+        serving.ask()
+        assert process == shown(serving, "MainPID")
+    finally:
+        serving.run(f"systemctl stop adaspringd; umount {folder}")
+
+
 def test_first_frame_starts_the_daemon(serving: Machine) -> None:
     """With adaspringd.socket systemd holds the inference socket, and what is sent while nobody serves is answered."""
     serving.run("systemctl stop adaspringd && systemctl start adaspringd.socket")

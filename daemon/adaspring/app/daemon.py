@@ -44,6 +44,7 @@ from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, Claim, claim
 from adaspring.serve.events import EventPublisher
 from adaspring.serve.server import DataPlane
+from adaspring.tables import DeviceTables
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +144,8 @@ def _build(
     evolver, first = Evolver.begin(
         bundle.space, planner, cache, sensed, seed=config.seed, wall=_utc, last=warm, boot_id=boot_id
     )
-    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc)]
+    decisions = DecisionLog(state / "decisions" / bundle.manifest.name)
+    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc), decisions]
     if store is not None:
         before_p95_us = last.latency_p95_us if last is not None and last.bundle != bundle.digest else None
         observers.append(Trial(store, config.bundles.trial, before_p95_us))
@@ -174,18 +176,7 @@ def _build(
     stack.callback(control.close)
     data.bind()
     open_http(config.serve, context, limits_of(model), stack)
-    # The name of a profile that was given by its path does not lead back to it.
-    device = board.name if config.device.profile == "auto" else config.device.profile
-    background = BackgroundProfiler(path, state, device, config.engine.name, config.engine.threads)
-    stack.callback(background.stop)
-    # In a tree that stands for another board, timings of this machine would get that board's name.
-    measurable = config.device.profile != "auto" or sysroot == Path("/")
-    if tables.facts.estimate and config.device.background_profiling and measurable:
-        background.start()
-        _log.warning(
-            "no tables of this device: deciding from an estimate while profiling runs in the background",
-            extra=told(Message.TABLES_ESTIMATED, device=device),
-        )
+    background = _profiler(config, path, board.name, tables, stack)
     loop = ControlLoop(
         bundle=bundle,
         device=board.name,
@@ -201,12 +192,29 @@ def _build(
         keeper=TableKeeper(evolver, counters, learner, background, replan),
         announcer=Announcer(events, notifier, data, sensed),
         first=first,
-        decisions=DecisionLog(state / "decisions" / bundle.manifest.name),
+        decisions=decisions,
         check=lambda: check_startable(reread()),
         observers=observers,
         boot_id=boot_id,
     )
     return loop, data
+
+
+def _profiler(config: Config, bundle: Path, board: str, tables: DeviceTables, stack: ExitStack) -> BackgroundProfiler:
+    """What measures the bundle in the background; it has begun where that is needed, wanted and of use."""
+    # The name of a profile that was given by its path does not lead back to it.
+    device = board if config.device.profile == "auto" else config.device.profile
+    profiler = BackgroundProfiler(bundle, state_folder(config), device, config.engine.name, config.engine.threads)
+    stack.callback(profiler.stop)
+    # In a tree that stands for another board, timings of this machine would get that board's name.
+    measurable = config.device.profile != "auto" or Path(config.monitor.sysroot) == Path("/")
+    if tables.facts.estimate and config.device.background_profiling and measurable:
+        profiler.start()
+        _log.warning(
+            "no tables of this device: deciding from an estimate while profiling runs in the background",
+            extra=told(Message.TABLES_ESTIMATED, device=device),
+        )
+    return profiler
 
 
 def _boot_id(sysroot: Path) -> str:

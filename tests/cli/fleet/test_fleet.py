@@ -47,6 +47,7 @@ def keep(small_bundle: Bundle, tmp_path: Path) -> Callable[..., Path]:
             corrections = msgspec.structs.replace(decision.corrections, latency_factor=factor)
             decision = msgspec.structs.replace(decision, corrections=corrections)
             log.keep(decision, planner, at=f"{created[:11]}{hour:02d}:00:00.000+00:00")
+        log.close()
         return tmp_path / "fleet" / device / "decisions" / "toy" / planner.fingerprint
 
     return made
