@@ -125,6 +125,12 @@ def test_port_that_is_taken_is_named(free_port: int) -> None:
     exporter.close()
 
 
+def of_dashboard(clone: Path) -> list[str]:
+    """Expressions of the dashboard's panels."""
+    dashboard = json.loads((clone / "deploy" / "grafana" / "adaspring.json").read_text())
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
 def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Path, clone: Path) -> None:
     """Every metric that a panel or a rule names is exported."""
     path = tmp_path / "metrics.prom"
@@ -132,8 +138,7 @@ def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Pa
     asked(run_loop, exporter)
     exported = {name for name, *_ in samples(path.read_text())}
     exporter.close()
-    dashboard = json.loads((clone / "deploy" / "grafana" / "adaspring.json").read_text())
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions = of_dashboard(clone)
     rules = clone / "deploy" / "prometheus" / "adaspring.rules.yml"
     expressions += re.findall(r"expr: (.+)", rules.read_text())
     named = {name for expression in expressions for name in re.findall(r"\badaspring_\w+", expression)}
@@ -151,7 +156,7 @@ def promtool(clone: Path) -> str:
 
 
 def test_promtool_agrees(run_loop: Run, promtool: str, tmp_path: Path, clone: Path) -> None:
-    """Prometheus' own tool finds nothing to say against the alert rules and what is exported."""
+    """Prometheus' own tool finds nothing to say against the alert rules, the dashboard and what is exported."""
     path = tmp_path / "metrics.prom"
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     asked(run_loop, exporter)
@@ -159,6 +164,12 @@ def test_promtool_agrees(run_loop: Run, promtool: str, tmp_path: Path, clone: Pa
     exporter.close()
     subprocess.run([promtool, "check", "rules", clone / "deploy" / "prometheus" / "adaspring.rules.yml"], check=True)
     subprocess.run([promtool, "check", "metrics"], input=exposition, check=True)
+    recorded = [
+        {"record": f"panel_{index}", "expr": expression} for index, expression in enumerate(of_dashboard(clone))
+    ]
+    # JSON is YAML.
+    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": recorded}]}))
+    subprocess.run([promtool, "check", "rules", tmp_path / "panels.yml"], check=True)
 
 
 def test_alerts_fire_when_they_should(promtool: str, tmp_path: Path, clone: Path) -> None:

@@ -31,6 +31,8 @@ _FRAME_LINES = _FRAME_COLUMNS = 2
 #: Columns of context and subnet without their bars, and the least of what tells the frames.
 _CONTEXT, _SUBNET, _FRAMES = 21, 20, 29
 _CURVE_LINES = 2
+#: Counts from here on are rounded.
+_LONG_COUNT = 100_000
 
 
 def screen(feed: Feed, width: int, trouble: str = "") -> RenderableType:
@@ -128,11 +130,14 @@ def _counted(name: str, count: int) -> tuple[str, Text]:
 
 
 def _short(count: int) -> str:
-    """A count in at most six characters."""
-    for divisor, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (100_000, "k")):
-        if count >= divisor:
-            return f"{count / (1000 if unit == 'k' else divisor):.{0 if unit == 'k' else 1}f} {unit}"
-    return f"{count:,}"
+    """A count in a few characters."""
+    if count < _LONG_COUNT:
+        return f"{count:,}"
+    thousands, unit = count / 1e3, "k"
+    for larger in ("M", "G"):
+        if thousands >= 1e3:  # noqa: PLR2004 - that is what k, M and G mean
+            thousands, unit = thousands / 1e3, larger
+    return f"{thousands:.1f} {unit}"
 
 
 def _evolutions_title(status: Status) -> str:
