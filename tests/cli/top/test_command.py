@@ -87,7 +87,7 @@ def test_evolution_shows_as_it_happens(open_terminal: Open, daemon: DaemonProces
     terminal.until(drawn)
     # Again, until the view has connected to the event socket.
     lines = terminal.until(lambda lines: pinned() in lines[1] and " ms an operator pinned it " in told(lines)[0])
-    assert "pinned by an operator" in lines[1]
+    assert "pinned, estimated tables" in lines[1]
 
 
 def test_late_view_tells_what_was(open_terminal: Open, daemon: DaemonProcess, pinned: Callable[[], str]) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from adaspring.app.status import Status
 from adaspring.cli.gauges import context_gauges, sparkline
-from adaspring.cli.render import microseconds, slots_table, state_words
+from adaspring.cli.render import microseconds, slots_table
 from adaspring.cli.top.feed import Feed, Happening
 
 #: The least terminal that shows everything.
@@ -70,18 +70,27 @@ def _header(status: Status, trouble: str) -> Group:
         (f"{status.model} {status.bundle_version}", "bold"),
         f"  {status.device}  {status.engine}",
     )
-    state = Text(trouble, "bold red") if trouble else Text(", ".join(state_words(status)))
+    state = Text(trouble, "bold red") if trouble else Text(", ".join(_state(status)))
     up = Text(f"up {timedelta(seconds=int(status.uptime_s))}")
     return Group(_ends(who, up), _ends(Text(status.subnet, "bold cyan"), state))
 
 
 def _ends(left: Text, right: Text) -> Table:
-    """One line, from its left and from its right end."""
+    """One line, from its left and from its right end; where both are long, the right gives way."""
     table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(no_wrap=True, ratio=1)
-    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right", ratio=1)
     table.add_row(left, right)
     return table
+
+
+def _state(status: Status) -> list[str]:
+    """The generation and what is out of the ordinary, in as few words as a line leaves."""
+    words = [f"generation {status.generation}"]
+    words += ["pinned"] if status.pinned else []
+    words += ["profiling"] if status.profiling else []
+    words += ["estimated tables"] if status.tables.estimate else []
+    return words
 
 
 def _frames(status: Status, latencies_us: Sequence[float | None], width: int) -> Group:
