@@ -141,16 +141,33 @@ def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Pa
     assert set() == named - exported
 
 
-def test_promtool_agrees(run_loop: Run, tmp_path: Path, clone: Path) -> None:
-    """Prometheus' own tool finds nothing to say against the alert rules and what is exported."""
+@pytest.fixture(scope="module")
+def promtool(clone: Path) -> str:
+    """Prometheus' own tool."""
     found = subprocess.run(["/bin/sh", clone / "scripts" / "promtool.sh"], check=False, capture_output=True, text=True)
     if found.returncode:
         pytest.skip(found.stderr.strip())
-    tool = found.stdout.strip()
+    return found.stdout.strip()
+
+
+def test_promtool_agrees(run_loop: Run, promtool: str, tmp_path: Path, clone: Path) -> None:
+    """Prometheus' own tool finds nothing to say against the alert rules and what is exported."""
     path = tmp_path / "metrics.prom"
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     asked(run_loop, exporter)
     exposition = path.read_bytes()
     exporter.close()
-    subprocess.run([tool, "check", "rules", clone / "deploy" / "prometheus" / "adaspring.rules.yml"], check=True)
-    subprocess.run([tool, "check", "metrics"], input=exposition, check=True)
+    subprocess.run([promtool, "check", "rules", clone / "deploy" / "prometheus" / "adaspring.rules.yml"], check=True)
+    subprocess.run([promtool, "check", "metrics"], input=exposition, check=True)
+
+
+def test_alerts_fire_when_they_should(promtool: str, tmp_path: Path, clone: Path) -> None:
+    """Each on a device in trouble, none on one that is well."""
+    played = (Path(__file__).parent / "alerts.yml").read_text()
+    rules = clone / "deploy" / "prometheus" / "adaspring.rules.yml"
+    assert set() == set(re.findall(r"alert: (\w+)", rules.read_text())) - set(re.findall(r"AdaSpring\w+", played))
+    (tmp_path / "alerts.yml").write_text(played.replace("RULES", str(rules)))
+    done = subprocess.run(
+        [promtool, "test", "rules", "alerts.yml"], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
