@@ -203,7 +203,8 @@ def test_a_device_whose_subnets_are_each_off_in_their_own_way_settles(
     """Deciding again and again in one context, with frames learned in between, ends with one subnet."""
     for seed in range(4):
         planner, rng = make_planner(latency_p95_ms=latency_ms), np.random.default_rng(seed)
-        incumbent, switches, off = None, 0, {}
+        incumbent, switches = None, 0
+        off: dict[bytes, float] = {}
         for _ in range(60):
             genome = planner.choose(PLUGGED, incumbent).genome
             switches += incumbent is not None and not np.array_equal(genome, incumbent)
