@@ -210,7 +210,7 @@ def test_a_device_whose_subnets_are_each_off_in_their_own_way_settles(
             switches += incumbent is not None and not np.array_equal(genome, incumbent)
             incumbent = genome
             low_us = float(planner.tables.latency_us.evaluate(space, genome[None])[0])
-            low_us *= off.setdefault(genome.tobytes(), np.exp(rng.normal(0.1, 0.06)))
+            low_us *= off.setdefault(genome.tobytes(), float(np.exp(rng.normal(0.1, 0.06))))
             planner.observe(genome, low_us * np.exp(rng.normal(0.11, 0.136, 200)))
         assert switches <= 5
 
