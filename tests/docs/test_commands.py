@@ -29,7 +29,10 @@ else:
     import tomli as tomllib
 
 CLONE = Path(__file__).parents[2]
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (CLONE / "docs").glob("*.md"))]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "deploy/constraints/README.md"),
+    *sorted(str(page.relative_to(CLONE)) for page in [*CLONE.glob("docs/*.md"), *CLONE.glob("models/*/card.md")]),
+]
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "adaspring": adaspring.build_parser,
     "adaspringctl": adaspringctl.build_parser,
