@@ -23,7 +23,7 @@ def main() -> None:
                 client.infer(window)
         time.sleep(1.0)
         before, at_s = process.cpu_times(), time.monotonic()
-        wakeups = _wakeups(process.pid)
+        slept = wakeups(process.pid)
         time.sleep(IDLE_S)
         after, passed_s = process.cpu_times(), time.monotonic() - at_s
         busy_s = after.user + after.system - before.user - before.system
@@ -32,12 +32,12 @@ def main() -> None:
                 "rss_mib": round(process.memory_info().rss / 2**20, 1),
                 "ready_s": round(started.ready_s, 3),
                 "idle_cpu_percent": round(100 * busy_s / passed_s, 2),
-                "idle_wakeups_per_s": round((_wakeups(process.pid) - wakeups) / passed_s, 1),
+                "idle_wakeups_per_s": round((wakeups(process.pid) - slept) / passed_s, 1),
             }
         )
 
 
-def _wakeups(pid: int) -> int:
+def wakeups(pid: int) -> int:
     """How often a thread of the process went to sleep since it began; each has its own count."""
     text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status"))
     return sum(map(int, re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.MULTILINE)))

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -24,10 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adaspring.app.status import Status
-from adaspring.bundle import Bundle, load_bundle
 from adaspring.cli.process import DaemonProcess
-from adaspring.client import ControlClient
-from adaspring.errors import ClientError
 from adaspring.serve.protocol import DEFAULT_LIMITS
 from adaspring.serve.server import HANDSHAKE_MS
 
@@ -316,28 +312,3 @@ def test_a_full_disk_keeps_it_serving(
         serves(daemon)
         assert 0 == daemon.stop()
     assert (soft, hard) == resource.getrlimit(resource.RLIMIT_FSIZE)
-
-
-def test_kill_9_in_any_step_of_a_swap_leaves_a_state_to_start_from(small_bundle_folder: Path) -> None:
-    """Search, assembly, session, warming, flip: at each moment of a swap a dead daemon's successor serves."""
-    bundle: Bundle = load_bundle(small_bundle_folder)
-    names = [bundle.space.format(genome) for genome in bundle.space.random(np.random.default_rng(0), 50)]
-    daemon = make_daemon(small_bundle_folder, engine={"cache_mib": 0})
-    with daemon:
-        for delay_s in (0.0, 0.001, 0.002, 0.004, 0.008):
-            swapping = threading.Thread(target=pin_until_it_dies, args=(daemon, names))
-            swapping.start()
-            time.sleep(0.05 + delay_s)
-            daemon.process.kill()
-            daemon.process.wait()
-            swapping.join()
-            daemon.__enter__()
-            serves(daemon)
-
-
-def pin_until_it_dies(daemon: DaemonProcess, names: list[str]) -> None:
-    """Swap as fast as it goes."""
-    with ControlClient(f"ipc://{daemon.folder}/run/control.sock", timeout_s=1.0) as control, suppress(ClientError):
-        while True:
-            for name in names:
-                control.call("pin", subnet=name)

@@ -33,6 +33,7 @@ from adaspring.resources import resource
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
+from benchmarks.footprint import wakeups
 
 if TYPE_CHECKING:
     from tests.app.conftest import Board, Manager
@@ -349,6 +350,17 @@ def test_without_tables_an_estimate_serves_until_they_are_measured(
         assert "deciding from an estimate while profiling runs in the background" in log
         assert "because measured tables replace the estimate" in log
         assert daemon.stop() == 0
+
+
+def test_an_idle_daemon_sleeps(small_bundle_folder: Path, har_board: Board) -> None:
+    """All threads together wake up at most ten times a second, sensors and watch over both included."""
+    device = {"profile": "generic-x86_64", "background_profiling": False}
+    with DaemonProcess({"bundle": str(small_bundle_folder), "device": device}, sysroot=har_board.root) as daemon:
+        with daemon.client() as client:
+            client.infer(np.zeros((3, 32), dtype=np.float32))
+        before, began_s = wakeups(daemon.process.pid), time.monotonic()
+        time.sleep(4.0)
+        assert wakeups(daemon.process.pid) - before <= 10 * (time.monotonic() - began_s)
 
 
 @pytest.mark.parametrize(("name", "engine"), [("auto", "torch"), ("onnxruntime", "onnxruntime")])

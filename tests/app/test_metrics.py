@@ -125,32 +125,67 @@ def test_port_that_is_taken_is_named(free_port: int) -> None:
     exporter.close()
 
 
+def of_dashboard(clone: Path) -> list[str]:
+    """Expressions of the dashboard's panels."""
+    dashboard = json.loads((clone / "deploy" / "grafana" / "adaspring.json").read_text())
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
 def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Path, clone: Path) -> None:
-    """Every metric that a panel or a rule names is exported."""
+    """Every metric that a panel, a rule or the documentation names is exported."""
     path = tmp_path / "metrics.prom"
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     asked(run_loop, exporter)
     exported = {name for name, *_ in samples(path.read_text())}
     exporter.close()
-    dashboard = json.loads((clone / "deploy" / "grafana" / "adaspring.json").read_text())
-    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions = of_dashboard(clone)
     rules = clone / "deploy" / "prometheus" / "adaspring.rules.yml"
     expressions += re.findall(r"expr: (.+)", rules.read_text())
     named = {name for expression in expressions for name in re.findall(r"\badaspring_\w+", expression)}
     assert len(expressions) >= 15
-    assert set() == named - exported
+    page = (clone / "docs" / "operations.md").read_text()
+    table = page.partition("| what (all begin with `adaspring_`) | metric |")[2].partition("\n\n")[0]
+    told = {f"adaspring_{name}" for name in re.findall(r"`(\w+)`", table)} - {
+        "adaspring_source",
+        "adaspring_percentile",
+    }
+    assert len(told) >= 10
+    assert set() == (named | told) - exported - {name.removesuffix("_bucket") for name in exported}
 
 
-def test_promtool_agrees(run_loop: Run, tmp_path: Path, clone: Path) -> None:
-    """Prometheus' own tool finds nothing to say against the alert rules and what is exported."""
+@pytest.fixture(scope="module")
+def promtool(clone: Path) -> str:
+    """Prometheus' own tool."""
     found = subprocess.run(["/bin/sh", clone / "scripts" / "promtool.sh"], check=False, capture_output=True, text=True)
     if found.returncode:
         pytest.skip(found.stderr.strip())
-    tool = found.stdout.strip()
+    return found.stdout.strip()
+
+
+def test_promtool_agrees(run_loop: Run, promtool: str, tmp_path: Path, clone: Path) -> None:
+    """Prometheus' own tool finds nothing to say against the alert rules, the dashboard and what is exported."""
     path = tmp_path / "metrics.prom"
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     asked(run_loop, exporter)
     exposition = path.read_bytes()
     exporter.close()
-    subprocess.run([tool, "check", "rules", clone / "deploy" / "prometheus" / "adaspring.rules.yml"], check=True)
-    subprocess.run([tool, "check", "metrics"], input=exposition, check=True)
+    subprocess.run([promtool, "check", "rules", clone / "deploy" / "prometheus" / "adaspring.rules.yml"], check=True)
+    subprocess.run([promtool, "check", "metrics"], input=exposition, check=True)
+    recorded = [
+        {"record": f"panel_{index}", "expr": expression} for index, expression in enumerate(of_dashboard(clone))
+    ]
+    # JSON is YAML.
+    (tmp_path / "panels.yml").write_text(json.dumps({"groups": [{"name": "panels", "rules": recorded}]}))
+    subprocess.run([promtool, "check", "rules", tmp_path / "panels.yml"], check=True)
+
+
+def test_alerts_fire_when_they_should(promtool: str, tmp_path: Path, clone: Path) -> None:
+    """Each on a device in trouble, none on one that is well."""
+    played = (Path(__file__).parent / "alerts.yml").read_text()
+    rules = clone / "deploy" / "prometheus" / "adaspring.rules.yml"
+    assert set() == set(re.findall(r"alert: (\w+)", rules.read_text())) - set(re.findall(r"AdaSpring\w+", played))
+    (tmp_path / "alerts.yml").write_text(played.replace("RULES", str(rules)))
+    done = subprocess.run(
+        [promtool, "test", "rules", "alerts.yml"], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ def test_bar_stays_within_its_width(share: float, expected: str) -> None:
 
 def test_duration_that_is_not_known_is_a_dash() -> None:
     """No made-up zero."""
-    assert ("—", "1,235 µs") == (microseconds(None), microseconds(1234.6))
+    assert ("—", "1,235 µs", "20.0 ms") == (microseconds(None), microseconds(1234.6), microseconds(2e4))
 
 
 def test_slots_show_operator_and_width(shown: Show) -> None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 from adaspring.context.crew import Crew, _Round
 
@@ -101,3 +102,10 @@ def test_threads_end_with_their_crew() -> None:
     del crew
     gc.collect()
     wait_until(lambda: threading.active_count() <= before)
+
+
+def test_where_nothing_can_hang_no_thread_is_needed() -> None:
+    """Without a deadline jobs run one after the other in the thread of the caller."""
+    threads: list[threading.Thread] = []
+    assert Crew(inf).run([lambda: threads.append(threading.current_thread())] * 3) == []
+    assert threads == [threading.current_thread()] * 3

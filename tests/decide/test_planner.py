@@ -196,6 +196,25 @@ def test_readings_that_waver_bring_no_subnet_back(
         incumbent = genome
 
 
+@pytest.mark.parametrize("latency_ms", [0.025, 0.03, 0.05])
+def test_a_device_whose_subnets_are_each_off_in_their_own_way_settles(
+    make_planner: Callable[..., Planner], space: SearchSpace, latency_ms: float
+) -> None:
+    """Deciding again and again in one context, with frames learned in between, ends with one subnet."""
+    for seed in range(4):
+        planner, rng = make_planner(latency_p95_ms=latency_ms), np.random.default_rng(seed)
+        incumbent, switches = None, 0
+        off: dict[bytes, float] = {}
+        for _ in range(60):
+            genome = planner.choose(PLUGGED, incumbent).genome
+            switches += incumbent is not None and not np.array_equal(genome, incumbent)
+            incumbent = genome
+            low_us = float(planner.tables.latency_us.evaluate(space, genome[None])[0])
+            low_us *= off.setdefault(genome.tobytes(), float(np.exp(rng.normal(0.1, 0.06))))
+            planner.observe(genome, low_us * np.exp(rng.normal(0.11, 0.136, 200)))
+        assert switches <= 5
+
+
 def test_decisions_survive_the_disk_and_are_made_again_bit_for_bit(
     make_planner: Callable[..., Planner], space: SearchSpace, accuracy: SlotTable, device_tables: DeviceTables
 ) -> None:

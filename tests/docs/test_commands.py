@@ -29,7 +29,10 @@ else:
     import tomli as tomllib
 
 CLONE = Path(__file__).parents[2]
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in (CLONE / "docs").glob("*.md"))]
+PAGES = [
+    *("README.md", "CONTRIBUTING.md", "deploy/constraints/README.md"),
+    *sorted(str(page.relative_to(CLONE)) for page in [*CLONE.glob("docs/*.md"), *CLONE.glob("models/*/card.md")]),
+]
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "adaspring": adaspring.build_parser,
     "adaspringctl": adaspringctl.build_parser,
@@ -70,6 +73,7 @@ INSTEAD = {
     "adaspringctl keys daemon --folder /etc/adaspring/curve": "adaspringctl keys daemon --folder curve",
 }
 _SYSTEM = "acts on the system; tests/system types it on a machine of its own"
+_TRACES = "replays traces that do not ship"
 _NETWORK = "sets up an environment from the network, as CI does before the tests"
 #: What is not typed, and why.
 ONLY_PARSED = {
@@ -80,8 +84,15 @@ ONLY_PARSED = {
     "make bench": _NETWORK,
     "make sbom": f"{_NETWORK}; tests/packaging/test_sbom.py runs what it runs",
     "adaspring train models/har/recipe.toml --data DIR": "trains for a quarter of an hour, on data that is not here",
-    "adaspring simulate --config docs/wearable-day.toml --deadline 1.1 --out day": "a whole day, five times: minutes",
+    (
+        "adaspring simulate --scenario driver-day --bundle sound --config docs/driver-day.toml --deadline 10 "
+        "--loss 1.5 --out day"
+    ): "a whole day, five times: minutes",
     "python -m benchmarks.day --shipped": "a whole day, five times: minutes",
+    "python -m benchmarks.day --trace FOLDER/context_traces.npz --home b": _TRACES,
+    (
+        "adaspring simulate --trace FOLDER/context_traces.npz --home b --scenario driver-day --bundle sound --out day"
+    ): _TRACES,
     "adaspringd --sysroot /tmp/phone": "a second daemon on the same sockets; emulate starts one like it",
     "sudo dpkg --install adaspring_0.1.0_amd64.deb": _SYSTEM,
     "systemctl status adaspringd": _SYSTEM,

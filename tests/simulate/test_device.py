@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaspring.simulate import DayState, Scenario, SimulatedDevice, load_scenario
-from adaspring.simulate.device import STEP_S
+from adaspring.simulate.physics import STEP_S
 
 HOUR_S = 3600.0
 

@@ -17,7 +17,8 @@ from adaspring.errors import ConfigError
 from adaspring.profile import estimate_tables
 from adaspring.resources import resource
 from adaspring.simulate import Scenario, load_scenario
-from adaspring.simulate.plant import Judge, Lane, Truth
+from adaspring.simulate.lanes import Lanes
+from adaspring.simulate.plant import Contract, Judge, Truth
 from adaspring.simulate.report import html_report
 from adaspring.simulate.scenario import Period
 from adaspring.tables import DeviceTables
@@ -98,19 +99,53 @@ def test_an_empty_battery_loses_frames_and_load_drains_it(
     truth = Truth.drawn(small_bundle.space, small_bundle.accuracy.percent, tables, 0)
     judge = Judge(Policy(), truth)
     served = truth.of(small_bundle.space.full()[None])
-    slow = dataclasses.replace(served, latency_us=served.latency_us * 1e4)
-    lanes = [Lane(minutes, judge), Lane(minutes, judge)]
-    while not lanes[0].finished:
-        lanes[0].step(served, 0)
-        lanes[1].step(slow, 0)
-    assert lanes[1].state.battery_percent < lanes[0].state.battery_percent
-    assert lanes[1].state.temperature_c > lanes[0].state.temperature_c
+    both = dataclasses.replace(
+        served,
+        genomes=np.repeat(served.genomes, 2, axis=0),
+        accuracy_percent=served.accuracy_percent.repeat(2),
+        latency_us=served.latency_us * np.array([1.0, 1e4]),
+        energy_mj=served.energy_mj.repeat(2),
+    )
+    lanes = Lanes(minutes, judge, 2)
+    while not lanes.finished:
+        lanes.step(both, np.arange(2))
+    assert lanes.bodies.battery_percent[1] < lanes.bodies.battery_percent[0]
+    assert lanes.bodies.temperature_c[1] > lanes.bodies.temperature_c[0]
     empty = msgspec.structs.replace(minutes, battery=msgspec.structs.replace(minutes.battery, start_percent=0.0))
-    lane = Lane(empty, judge)
+    lane = Lanes(empty, judge)
     while not lane.finished:
-        lane.step(served, 0)
-    outcome = lane.outcome(0)
+        lane.step(served, np.zeros(1, dtype=np.intp))
+    [outcome] = lane.outcomes(np.zeros(1, dtype=np.int64))
     assert (outcome.frames, 0.0, 0.0) == (outcome.lost, outcome.energy_mj, outcome.hours)
+
+
+def test_lanes_do_not_touch_each_other(small_bundle: Bundle, tables: DeviceTables) -> None:
+    """Side by side, devices live through exactly the day that each would have alone, through heat and dips."""
+    scenario = load_scenario("hot-day")
+    space = small_bundle.space
+    truth = Truth.drawn(space, small_bundle.accuracy.percent, tables, 1)
+    judge = Judge(Policy(), truth, Contract(deadline_ms=0.4, loss_points=2.0))
+    subnets = truth.of(space.random(np.random.default_rng(0), 5))
+    together = Lanes(scenario, judge, 5)
+    alone = [Lanes(scenario, judge) for _ in range(5)]
+    while not together.finished:
+        together.step(subnets, np.arange(5))
+        for index, lane in enumerate(alone):
+            lane.step(subnets, np.array([index]))
+    nothing = np.zeros(5, dtype=np.int64)
+    assert together.outcomes(nothing) == [lane.outcomes(nothing[:1])[0] for lane in alone]
+    assert together.state() == alone[0].state()
+
+
+def test_a_contract_judges_apart_from_the_policy(small_bundle: Bundle, tables: DeviceTables) -> None:
+    """Frames are held to the contract's deadline and floor where it names them, to the policy's where it does not."""
+    truth = Truth.drawn(small_bundle.space, small_bundle.accuracy.percent, tables, 0)
+    policy, low_us = Policy(latency_p95_ms=10.0), np.array([15_000.0])
+    bodies = Lanes(load_scenario("wearable-day"), Judge(policy, truth)).bodies
+    own, other = Judge(policy, truth), Judge(policy, truth, Contract(deadline_ms=100.0, loss_points=7.0))
+    assert own.late_share(low_us, 1.0)[0] > other.late_share(low_us, 1.0)[0]
+    lower = own.floors_percent(bodies)[0] - other.floors_percent(bodies)[0]
+    assert lower == pytest.approx(7.0 - policy.max_accuracy_loss_points)
 
 
 def test_the_page_stands_alone(simulated: Simulated) -> None:

@@ -142,8 +142,15 @@ class DecisionLog:
         path = self._folder / self._kept / DECISIONS
         if path.exists() and path.stat().st_size > self._most_bytes:
             path.replace(path.with_name(f"{DECISIONS}.1"))
-        with path.open("ab") as file:
-            file.write(lines)
+        with path.open("ab", buffering=0) as file:
+            whole_bytes, left = file.tell(), memoryview(lines)
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError:
+                # A full disk takes the beginning of a line: without it, the lines behind it can be read.
+                file.truncate(whole_bytes)
+                raise
 
     def _forget_old(self, newest: Path) -> None:
         others = [folder for folder in self._folder.iterdir() if folder.is_dir() and folder != newest]

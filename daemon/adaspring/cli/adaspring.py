@@ -94,6 +94,9 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     baselines.add_argument(
         "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; again goes on"
     )
+    baselines.add_argument(
+        "--ablations", action="store_true", help="train the recipe without each of its parts instead"
+    )
     for parser in (evaluate, baselines):
         parser.add_argument(
             "--work", type=Path, metavar="DIR", help="folder of the baselines (default: .cache/baselines/NAME)"

@@ -101,15 +101,6 @@ def evolution_line(evolution: Evolution) -> Text:
     return line
 
 
-def state_words(status: Status) -> list[str]:
-    """The generation, and what is out of the ordinary."""
-    words = [f"generation {status.generation}"]
-    words += ["pinned by an operator"] if status.pinned else []
-    words += ["profiling in the background"] if status.profiling else []
-    words += ["tables are an estimate"] if status.tables.estimate else []
-    return words
-
-
 def status_view(status: Status) -> RenderableType:
     """All of a status."""
     requests = status.requests
@@ -118,10 +109,14 @@ def status_view(status: Status) -> RenderableType:
         (f"{status.model} {status.bundle_version}", "bold"),
         f" on {status.device}, {status.engine}, up {status.uptime_s:,.0f} s",
     )
+    state = [f"generation {status.generation}"]
+    state += ["pinned by an operator"] if status.pinned else []
+    state += ["profiling in the background"] if status.profiling else []
+    state += ["tables are an estimate"] if status.tables.estimate else []
     return Group(
         heading,
         Text(""),
-        Text.assemble((status.subnet, "bold cyan"), f"  ({', '.join(state_words(status))})"),
+        Text.assemble((status.subnet, "bold cyan"), f"  ({', '.join(state)})"),
         slots_table(status.slots),
         Text(""),
         prediction_table(status),

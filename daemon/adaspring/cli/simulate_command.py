@@ -16,7 +16,8 @@ from adaspring.decide import Policy
 from adaspring.errors import ConfigError
 from adaspring.profile import estimate_tables, load_tables
 from adaspring.simulate import load_scenario
-from adaspring.simulate.device import STEP_S
+from adaspring.simulate.physics import STEP_S
+from adaspring.simulate.plant import Contract
 from adaspring.simulate.recorded import load_recorded
 from adaspring.simulate.replay import Day, replay_day
 from adaspring.simulate.report import html_report, json_report
@@ -24,7 +25,7 @@ from adaspring.simulate.scenario import Scenario
 from adaspring.simulate.summary import Comparison, compare
 from adaspring.simulate.trace import scenario_of
 from adaspring.space import analytic_tables
-from adaspring.tables import SlotTable, build_atlas
+from adaspring.tables import MEMBERS, SlotTable, build_atlas
 
 DEFAULT_SCENARIO = "wearable-day"
 
@@ -49,8 +50,16 @@ def add_simulate(subcommands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument("--tables", type=Path, help="measured tables (default: the profile's estimate)")
     parser.add_argument("--config", type=Path, help="configuration whose [policy] is replayed (default: the defaults)")
     parser.add_argument("--deadline", type=float, metavar="MS", help="of a frame (default: the policy's latency)")
+    parser.add_argument(
+        "--loss",
+        type=float,
+        metavar="POINTS",
+        help="that a frame may have against the full network (default: the policy's)",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="truths to be judged by (default: 5)")
-    parser.add_argument("--statics", type=int, default=16, help="subnets of the atlas to compare with (default: 16)")
+    parser.add_argument(
+        "--statics", type=int, default=MEMBERS, help="subnets of the atlas at most (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=Path(), help="folder of day.html and day.json (default: here)")
     parser.set_defaults(command=_simulate)
 
@@ -80,8 +89,8 @@ def simulate(
     device: str = "raspberry-pi-zero-2w",
     tables_path: Path | None = None,
     seeds: int = 5,
-    statics: int = 16,
-    deadline_ms: float | None = None,
+    statics: int = MEMBERS,
+    contract: Contract | None = None,
     findings: tuple[str, ...] = (),
 ) -> Simulated:
     """Live through a day once for each seed.
@@ -93,8 +102,8 @@ def simulate(
         device: Name or path of a device profile, for estimated tables.
         tables_path: Measured tables instead.
         seeds: How many truths.
-        statics: Subnets of the atlas to compare with.
-        deadline_ms: Of every frame; None for the latency of the policy.
+        statics: Subnets of the atlas, all of which are compared with, at most.
+        contract: What frames are judged by; None for what the policy says.
         findings: What is to be told of the trace.
 
     Raises:
@@ -119,7 +128,7 @@ def simulate(
     parameters = SlotTable.of_parameters(space, analytic_tables(space))
     atlas = build_atlas(space, accuracy, tables.latency_us, tables.energy_mj, parameters, members=statics)
     days = tuple(
-        replay_day(scenario, policy, bundle=bundle, tables=tables, atlas=atlas, seed=seed, deadline_ms=deadline_ms)
+        replay_day(scenario, policy, bundle=bundle, tables=tables, atlas=atlas, seed=seed, contract=contract)
         for seed in range(seeds)
     )
     smallest = space.format(atlas.genomes[int(atlas.energy_mj.argmin())])
@@ -140,7 +149,7 @@ def _simulate(options: argparse.Namespace) -> int:
         tables_path=options.tables,
         seeds=options.seeds,
         statics=options.statics,
-        deadline_ms=options.deadline,
+        contract=Contract(options.deadline, options.loss),
         findings=findings,
     )
     console = Console(stderr=True, highlight=False)

@@ -15,6 +15,7 @@ from rich.table import Table
 from adaspring.app.locate import find_board
 from adaspring.bundle import Bundle, load_bundle
 from adaspring.workbench.arithmetic import Arithmetic
+from adaspring.workbench.baselines.ablations import train_ablations
 from adaspring.workbench.baselines.evidence import gather, train_all
 from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
@@ -87,7 +88,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 
 def run_baselines(options: argparse.Namespace) -> int:
-    """Train what a bundle is held against; goes on where it stopped."""
+    """Train what a bundle is held against, or its recipe without each of its parts; goes on where it stopped."""
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
     use_threads(options.threads)
@@ -95,10 +96,12 @@ def run_baselines(options: argparse.Namespace) -> int:
     with team() as processes:
         around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
         console = Console(stderr=True)
-        count = train_all(
-            recipe, _bundle(options), data, _rivals_folder(options, recipe), console=console, around=around
-        )
-    print(f"{count} baselines are trained")
+        folder = _rivals_folder(options, recipe)
+        if options.ablations:
+            count = train_ablations(recipe, data, folder, console=console, around=around)
+        else:
+            count = train_all(recipe, _bundle(options), data, folder, console=console, around=around)
+    print(f"{count} {'ablations' if options.ablations else 'baselines'} are trained")
     return 0
 
 

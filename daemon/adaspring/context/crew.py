@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from math import isinf
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -28,7 +29,8 @@ class Crew:
         """Start without a thread.
 
         Args:
-            deadline_s: How long a job is waited for, in seconds.
+            deadline_s: How long a job is waited for, in seconds; infinite where none can hang, which
+                needs no thread.
         """
         self.deadline_s = deadline_s
         self._rounds: SimpleQueue[_Round | None] | None = None
@@ -39,6 +41,10 @@ class Crew:
         Returns:
             Those that were not done in time; they go on, and end when they end.
         """
+        if isinf(self.deadline_s):
+            for job in jobs:
+                job()
+            return []
         late: list[Job] = []
         waiting = list(jobs)
         while waiting:

@@ -1,14 +1,14 @@
-"""The judge of a replayed day: what subnets truly take and reach, and what became of the frames.
+"""The judge of a replayed day: what subnets truly take and reach, and what frames may take and must reach.
 
 The planner knows its tables. The plant has others, drawn from them by a seed and hidden
 from the policy: entries that are off, a device that is slower or hungrier as a whole.
-Battery and heat follow the load of whatever subnet serves (`SimulatedDevice`).
+Battery and heat follow the load of whatever subnet serves (`Lanes`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 from statistics import NormalDist
 
 import msgspec
@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.decide import Policy
-from adaspring.simulate.device import STEP_S, DayState, SimulatedDevice
-from adaspring.simulate.scenario import Scenario
+from adaspring.simulate.physics import Bodies
 from adaspring.space import Genome, SearchSpace
 from adaspring.tables import DeviceTables, SlotTable
 
 Array = npt.NDArray[np.float64]
 
-_HOUR_S = 3600.0
 #: Spread of the truth around the tables: of the device as a whole and of single entries, in log
 #: units, and of the accuracy of single entries, in points.
 DEVICE_SPREAD, ENTRY_SPREAD, ACCURACY_SPREAD = 0.15, 0.08, 0.1
@@ -93,30 +91,17 @@ class Subnets:
     energy_mj: Array
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What became of a day.
+class Contract(msgspec.Struct, frozen=True):
+    """What frames are judged by. A policy that is to keep it asks for a little more than it says.
 
     Attributes:
-        violations: Frames over their deadline, under the accuracy floor, or lost to an empty battery.
-        late: Of these, those over their deadline.
-        inaccurate: Those in time, but under the floor.
-        lost: Those lost to an empty battery.
-        frames: All frames of the day.
-        mean_accuracy: Over the frames that were answered, in percent.
-        energy_mj: Of all frames that were answered.
-        hours: Until the battery was first empty; the whole day where it never was.
-        switches: How often the subnet changed.
+        deadline_ms: Of every frame; None for the latency of the policy, which lets five of a
+            hundred frames through.
+        loss_points: What may be lost against the full network; None for what the policy allows.
     """
 
-    violations: float
-    late: float
-    inaccurate: float
-    lost: float
-    frames: float
-    mean_accuracy: float
-    energy_mj: float
-    hours: float
-    switches: int
+    deadline_ms: float | None = None
+    loss_points: float | None = None
 
 
 class Judge:
@@ -126,32 +111,32 @@ class Judge:
         spread: Compute of frames over its low percentile, at evenly likely quantiles.
     """
 
-    def __init__(self, policy: Policy, truth: Truth, deadline_ms: float | None = None) -> None:
+    def __init__(self, policy: Policy, truth: Truth, contract: Contract | None = None) -> None:
         """Take the contract.
 
         Args:
-            policy: Its accuracy floor; that of emergencies holds while the processor is
-                throttled or critically hot, for whatever subnet runs then.
+            policy: What the contract leaves open. The floor of its emergencies holds while the
+                processor is throttled or critically hot, for whatever subnet runs then.
             truth: By which the full network is measured.
-            deadline_ms: Of every frame; None for the latency of the policy, which lets five
-                of a hundred frames through.
+            contract: What frames are judged by; None for what the policy says.
         """
-        self._policy = policy
+        contract = contract or Contract()
+        deadline_ms, loss_points = contract.deadline_ms, contract.loss_points
         self._deadline_us = 1e3 * (policy.latency_p95_ms if deadline_ms is None else deadline_ms)
+        self._critical_c = policy.critical_temperature_c
         full = float(truth.of(truth.space.full()[None]).accuracy_percent[0])
-        self._floor = full - policy.max_accuracy_loss_points
-        self._floor_in_emergency = full - policy.emergency_accuracy_loss_points
-        self._least = policy.least_accuracy_percent
+        least = -inf if policy.least_accuracy_percent is None else policy.least_accuracy_percent
+        self._floor = max(least, full - (policy.max_accuracy_loss_points if loss_points is None else loss_points))
+        self._floor_in_emergency = min(self._floor, max(least, full - policy.emergency_accuracy_loss_points))
         sigma = log(truth.tail_ratio) / (_TAIL_Z - _LOW_Z)
         self.spread: Array = np.exp(sigma * (_GRID_Z - _LOW_Z))
         # Within an activity the same is asked again and again.
         self._late: dict[tuple[bytes, float], Array] = {}
 
-    def floor_percent(self, state: DayState) -> float:
-        """Least accuracy that is asked for in a state of the device."""
-        critical = state.throttled or state.temperature_c >= self._policy.critical_temperature_c
-        floor = self._floor_in_emergency if critical else self._floor
-        return floor if self._least is None else max(floor, self._least)
+    def floors_percent(self, bodies: Bodies) -> Array:
+        """Least accuracy that is asked for of each device."""
+        critical = bodies.throttled | (bodies.temperature_c >= self._critical_c)
+        return np.where(critical, self._floor_in_emergency, self._floor)
 
     def late_share(self, low_us: Array, event_rate_hz: float) -> Array:
         """Share of frames over the deadline, for low percentiles of compute.
@@ -176,77 +161,6 @@ class Judge:
         late = np.where(compute >= self._deadline_us, 1.0, waiting).mean(axis=1)
         share: Array = np.where(offered >= 1.0, 1.0, late)
         return share
-
-
-class Lane:
-    """One device, lived through with one way of choosing subnets."""
-
-    def __init__(self, scenario: Scenario, judge: Judge) -> None:
-        """Begin the day."""
-        self._device = SimulatedDevice(scenario)
-        self._judge = judge
-        self._span = scenario.span
-        self._empty_s: float | None = None
-        self._late = self._inaccurate = self._lost = self._frames = 0.0
-        self._accuracy = self._energy = 0.0
-        self.state = self._device.state()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the battery has nothing left and nothing feeds it."""
-        return self.state.battery_percent <= 0 and not self.state.plugged
-
-    def now_us(self, low_us: Array) -> Array:
-        """Low percentiles of compute at the clock of now, from those at the full one."""
-        slowed: Array = low_us * (self.state.full_clock_mhz / self.state.clock_mhz)
-        return slowed
-
-    def step(self, subnets: Subnets, index: int) -> None:
-        """Live through one step of the model with one of some subnets."""
-        state = self.state
-        frames = state.events_hz * STEP_S
-        self._frames += frames
-        own_load = 0.0
-        if self.is_empty:
-            self._empty_s = self.state.time_s if self._empty_s is None else self._empty_s
-            self._lost += frames
-        else:
-            low_us = self.now_us(subnets.latency_us[index : index + 1])
-            late = float(self._judge.late_share(low_us, state.events_hz)[0])
-            accuracy = float(subnets.accuracy_percent[index])
-            self._late += frames * late
-            if accuracy < self._judge.floor_percent(state):
-                self._inaccurate += frames * (1 - late)
-            self._accuracy += frames * accuracy
-            self._energy += frames * float(subnets.energy_mj[index])
-            own_load = min(1.0, state.events_hz * float(low_us[0] * self._judge.spread.mean()) * 1e-6)
-        self.state = self._device.advance_to(state.time_s + STEP_S, own_load=own_load)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the day is over."""
-        return self.state.time_s + STEP_S > self._span.to_h * _HOUR_S
-
-    @property
-    def energy_mj(self) -> float:
-        """Of the frames answered so far."""
-        return self._energy
-
-    def outcome(self, switches: int) -> Outcome:
-        """What became of the day so far."""
-        answered = self._frames - self._lost
-        end_s = self.state.time_s if self._empty_s is None else self._empty_s
-        return Outcome(
-            violations=self._late + self._inaccurate + self._lost,
-            late=self._late,
-            inaccurate=self._inaccurate,
-            lost=self._lost,
-            frames=self._frames,
-            mean_accuracy=self._accuracy / answered if answered else 0.0,
-            energy_mj=self._energy,
-            hours=end_s / _HOUR_S - self._span.from_h,
-            switches=switches,
-        )
 
 
 def _scaled(table: SlotTable, rng: np.random.Generator) -> SlotTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,9 @@ from adaspring.decide import Budgets, Planner, Policy, Trigger
 from adaspring.engine import Prepared, SubnetCache
 from adaspring.engine.base import Batch
 from adaspring.errors import EngineError
-from adaspring.simulate.device import STEP_S
-from adaspring.simulate.plant import Judge, Lane, Outcome, Subnets, Truth
+from adaspring.simulate.lanes import Indices, Lanes, Outcome
+from adaspring.simulate.physics import STEP_S
+from adaspring.simulate.plant import Contract, Judge, Subnets, Truth
 from adaspring.simulate.scenario import Scenario
 from adaspring.simulate.tree import LiveTree
 from adaspring.space import Genome, SearchSpace
@@ -34,10 +36,8 @@ SHOWN = 256
 PRICES = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: The replay is no race: a search cut short by a busy machine could not be repeated.
 PATIENCE_MS = 1e4
-PATIENCE_S = 60.0
 #: Where trees of files are cheapest; elsewhere the temporary folder has to do.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
-_HOUR_S = 3600.0
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ def replay_day(
     tables: DeviceTables,
     atlas: Atlas,
     seed: int,
-    deadline_ms: float | None = None,
+    contract: Contract | None = None,
 ) -> Day:
     """Live through a day with the daemon's own parts, with every static subnet, and with the oracle.
 
@@ -107,70 +107,81 @@ def replay_day(
         tables: As the planner believes them.
         atlas: The static rivals, and where the search starts.
         seed: Of the truth.
-        deadline_ms: Of every frame, as `Judge` takes it.
+        contract: What frames are judged by, as `Judge` takes it.
     """
     space, accuracy = bundle.space, bundle.accuracy.percent
     truth = Truth.drawn(space, accuracy, tables, seed)
-    judge = Judge(policy, truth, deadline_ms)
+    judge = Judge(policy, truth, contract)
     rivals = truth.of(atlas.genomes)
     patient = msgspec.structs.replace(policy, search_deadline_ms=PATIENCE_MS)
     planner = Planner(space, accuracy, tables, patient, atlas=atlas)
     adaptive, moments = _adaptive(scenario, planner, truth, judge, seed)
-    statics = {
-        space.format(genome): _static(scenario, judge, rivals, index) for index, genome in enumerate(atlas.genomes)
-    }
+    names = [space.format(genome) for genome in atlas.genomes]
+    statics = dict(zip(names, _statics(scenario, judge, rivals), strict=True))
     return Day(seed, adaptive, statics, _oracle(scenario, judge, rivals), moments)
 
 
-def _static(scenario: Scenario, judge: Judge, subnets: Subnets, index: int) -> Outcome:
-    lane = Lane(scenario, judge)
-    while not lane.finished:
-        lane.step(subnets, index)
-    return lane.outcome(0)
+def _statics(scenario: Scenario, judge: Judge, subnets: Subnets) -> list[Outcome]:
+    """What becomes of each subnet that is held all day."""
+    count = len(subnets.genomes)
+    lanes, index = Lanes(scenario, judge, count), np.arange(count)
+    while not lanes.finished:
+        lanes.step(subnets, index)
+    return lanes.outcomes(np.zeros(count, dtype=np.int64))
 
 
 def _oracle(scenario: Scenario, judge: Judge, subnets: Subnets) -> Outcome:
     """The best of several clairvoyants, each with another price of energy in its choice at every step."""
-    outcomes = [_clairvoyant(scenario, judge, subnets, price) for price in PRICES]
+    lanes, prices = Lanes(scenario, judge, len(PRICES)), np.arange(len(PRICES))
+    costs = [price * subnets.energy_mj / subnets.energy_mj.max() - subnets.accuracy_percent for price in PRICES]
+    # Within an activity the same is asked again and again.
+    best: dict[tuple[float, bool, float], Indices] = {}
+
+    def choices(floor_percent: float, *, slowed: bool) -> Indices:
+        key = (lanes.events_hz, slowed, floor_percent)
+        if key not in best:
+            late = np.round(lanes.late_shares(subnets, slowed=slowed), 3)
+            violated = np.where(subnets.accuracy_percent < floor_percent, 1.0, late)
+            best[key] = np.array([np.lexsort((cost, violated))[0] for cost in costs])
+        return best[key]
+
+    running: Indices | None = None
+    switches = np.zeros(len(PRICES), dtype=np.int64)
+    while not lanes.finished:
+        now = zip(prices, judge.floors_percent(lanes.bodies).tolist(), lanes.slowed.tolist(), strict=True)
+        index = np.array([choices(floor, slowed=slowed)[price] for price, floor, slowed in now])
+        if running is not None:
+            switches += running != index
+        running = index
+        lanes.step(subnets, index)
+    outcomes = lanes.outcomes(switches)
     return min(outcomes, key=lambda outcome: (round(outcome.violations), -outcome.mean_accuracy))
-
-
-def _clairvoyant(scenario: Scenario, judge: Judge, subnets: Subnets, price: float) -> Outcome:
-    lane, running, switches = Lane(scenario, judge), -1, 0
-    cost = price * subnets.energy_mj / subnets.energy_mj.max() - subnets.accuracy_percent
-    while not lane.finished:
-        violated = judge.late_share(lane.now_us(subnets.latency_us), lane.state.events_hz)
-        violated = np.where(subnets.accuracy_percent < judge.floor_percent(lane.state), 1.0, violated)
-        best = int(np.lexsort((cost, np.round(violated, 3)))[0])
-        switches += running not in {best, -1}
-        running = best
-        lane.step(subnets, best)
-    return lane.outcome(switches)
 
 
 def _adaptive(
     scenario: Scenario, planner: Planner, truth: Truth, judge: Judge, seed: int
 ) -> tuple[Outcome, tuple[Moment, ...]]:
-    lane = Lane(scenario, judge)
+    lane, served_by = Lanes(scenario, judge), np.zeros(1, dtype=np.intp)
 
     def clock() -> float:
-        return lane.state.time_s
+        return lane.time_s
 
     planner.correction = LatencyCorrection(wall=clock)
     counters, trigger = _Frames(np.random.default_rng(seed)), Trigger(planner.policy)
     moments: list[Moment] = []
     with tempfile.TemporaryDirectory(prefix="adaspring-day-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         tree = LiveTree(Path(folder))
-        # Time stands still while files are read: however long that takes, no sensor hangs.
+        # Time stands still while files are read: however long that takes, no sensor hangs. Files in
+        # memory need no thread to read them in, and handing over to one takes longer than they do.
         monitor = Monitor(
             Path(folder),
             counters,
             clock=clock,
             suspended=float,
             time_of_day=lambda: _NO_TIME_OF_DAY,
-            deadline_s=PATIENCE_S,
+            deadline_s=inf,
         )
-        tree.write(lane.state)
+        tree.write(lane.state())
         cache = SubnetCache(_PaperEngine(planner.space), 0.0)
         evolver, evolution = Evolver.begin(planner.space, planner, cache, monitor.tick(), seed=0, wall=str)
         budgets = _decided(trigger, evolution, clock())
@@ -178,29 +189,29 @@ def _adaptive(
         while not lane.finished:
             running = evolver.active.current.subnet
             served = truth.of(running.genome[None])
-            low_us = float(lane.now_us(served.latency_us)[0])
-            counters.serve(lane.state.events_hz * STEP_S * (not lane.is_empty), low_us, judge.spread)
+            low_us = float((served.latency_us * lane.slowdown)[0])
+            counters.serve(lane.events_hz * STEP_S * (not lane.empty[0]), low_us, judge.spread)
             moments.append(
                 Moment(
-                    hour=clock() / _HOUR_S,
-                    battery_percent=lane.state.battery_percent,
-                    temperature_c=lane.state.temperature_c,
-                    event_rate_hz=lane.state.events_hz,
+                    hour=lane.hour,
+                    battery_percent=float(lane.bodies.battery_percent[0]),
+                    temperature_c=float(lane.bodies.temperature_c[0]),
+                    event_rate_hz=lane.events_hz,
                     budget_us=budgets.latency_p95_us,
                     latency_us=low_us * truth.tail_ratio,
-                    floor_percent=judge.floor_percent(lane.state),
+                    floor_percent=float(judge.floors_percent(lane.bodies)[0]),
                     accuracy_percent=float(served.accuracy_percent[0]),
-                    energy_mj=lane.energy_mj,
+                    energy_mj=float(lane.energy_mj[0]),
                     subnet=running.name,
                     cause=cause,
                 )
             )
-            lane.step(served, 0)
+            lane.step(served, served_by)
             cause = ""
-            if lane.is_empty:
+            if lane.empty[0]:
                 # There is no daemon on a device that is off.
                 continue
-            tree.write(lane.state)
+            tree.write(lane.state())
             context = monitor.tick()
             if len(counters.new_us):
                 planner.observe(running.genome, counters.new_us, context)
@@ -211,7 +222,7 @@ def _adaptive(
                 if evolution.swapped:
                     cause, switches = due.sentence, switches + 1
                     counters.swapped()
-    return lane.outcome(switches), tuple(moments)
+    return lane.outcomes(np.array([switches]))[0], tuple(moments)
 
 
 def _decided(trigger: Trigger, evolution: Evolution, now_s: float) -> Budgets:

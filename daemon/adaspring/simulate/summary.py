@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from adaspring.simulate.plant import Outcome
+from adaspring.simulate.lanes import Outcome
 from adaspring.simulate.replay import Day
 
 

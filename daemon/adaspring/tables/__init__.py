@@ -1,6 +1,6 @@
 """Lookup tables over (slot, running width, choice), and what is worked out from them alone."""
 
-from adaspring.tables.atlas import Atlas, build_atlas, nondominated
+from adaspring.tables.atlas import MEMBERS, Atlas, build_atlas, nondominated
 from adaspring.tables.correction import EXPIRES_S, LatencyCorrection, Learned
 from adaspring.tables.device import TABLES_VERSION, DeviceTables, TableFacts
 from adaspring.tables.energy_correction import EnergyCorrection
@@ -11,6 +11,7 @@ from adaspring.tables.viterbi import Paths, Stage, Trellis
 
 __all__ = [
     "EXPIRES_S",
+    "MEMBERS",
     "TABLES_VERSION",
     "Atlas",
     "DeviceTables",

@@ -14,6 +14,8 @@ from adaspring.tables.viterbi import Trellis
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+#: Members of an atlas at most.
+MEMBERS = 256
 #: Weightings whose exact optima start the front, and how many go through one Viterbi pass.
 WEIGHTINGS = 1024
 BATCH = 128
@@ -78,7 +80,7 @@ def build_atlas(
     energy_mj: SlotTable,
     parameters: SlotTable,
     *,
-    members: int = 256,
+    members: int = MEMBERS,
     seed: int = 0,
 ) -> Atlas:
     """The Pareto front over accuracy, latency, energy and parameters, thinned evenly.

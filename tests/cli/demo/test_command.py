@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from adaspring.cli.adaspring import main
+from adaspring.cli.demo.command import begin_day
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,36 @@ def test_day_is_played_and_summed_up(cache: Path) -> None:
     assert "evolutions that swapped the subnet" in done.stdout
     assert "adaspringd drained and ended with 0" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_energy_stays_modelled(cache: Path) -> None:
+    """Power of the replayed board is not there to be held against frames of this machine; charge and supply are."""
+    stack = ExitStack()
+    with stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        _, _, watcher = begin_day(stack, Console(file=io.StringIO()), 60.0)
+        while (context := watcher.look().status.context).battery_percent is None:
+            pass
+    assert context.power_w is None
+    assert context.external_power is not None
+
+
+def test_pictures_are_drawn(cache: Path, clone: Path, tmp_path: Path) -> None:
+    """The script that the pictures of the documentation come from writes both, whole."""
+    code = (
+        f"import runpy, sys; sys.argv[1:] = ['--output', {str(tmp_path)!r}]\n"
+        f"main = runpy.run_path({str(clone / 'scripts' / 'pictures.py')!r})['main']\n"
+        "main.__globals__['SECONDS'] = 2.0\n"
+        "main()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment(cache), check=True, stdout=subprocess.DEVNULL, timeout=60
+    )
+    for name, title in (("demo", "make run"), ("top", "adaspringctl top")):
+        text = (tmp_path / f"{name}.svg").read_text().replace("&#160;", " ")
+        assert title in text
+        assert "active subnet" in text
+        assert text.endswith("</svg>\n")
 
 
 def test_terminal_shows_the_live_view(cache: Path) -> None:

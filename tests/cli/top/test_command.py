@@ -87,7 +87,7 @@ def test_evolution_shows_as_it_happens(open_terminal: Open, daemon: DaemonProces
     terminal.until(drawn)
     # Again, until the view has connected to the event socket.
     lines = terminal.until(lambda lines: pinned() in lines[1] and " ms an operator pinned it " in told(lines)[0])
-    assert "pinned by an operator" in lines[1]
+    assert "pinned, estimated tables" in lines[1]
 
 
 def test_late_view_tells_what_was(open_terminal: Open, daemon: DaemonProcess, pinned: Callable[[], str]) -> None:
@@ -125,6 +125,18 @@ def test_control_c_quits(open_terminal: Open, daemon: DaemonProcess) -> None:
     assert 130 == terminal.ended()
     assert terminal.as_before
     assert b"Traceback" not in terminal.raw
+
+
+def test_view_without_keys_ends_by_signal(open_terminal: Open, daemon: DaemonProcess) -> None:
+    """With input from nowhere it draws on, and a service manager's signal leaves the terminal as it was."""
+    terminal = open_terminal(command(daemon), keys=False)
+    terminal.until(drawn)
+    terminal.resize(100, 30)
+    terminal.until(lambda lines: drawn(lines) and len(lines) == 30)
+    terminal.process.terminate()
+    assert 143 == terminal.ended()
+    assert terminal.as_before
+    assert terminal.raw.endswith(b"\x1b[?25h\x1b[?1049l")
 
 
 def test_view_outlives_the_daemon(open_terminal: Open, small_bundle_folder: Path, tmp_path: Path) -> None:

@@ -128,12 +128,16 @@ def test_rivals_are_trained_and_compared_by_the_command_line(
     assert 0 == main(["evaluate", *common, *work, "--report", str(out), "--runs", "4", "--noisy"])
     assert "Fire (SqueezeNet style)" in msgspec.json.decode(out.with_suffix(".json").read_bytes())["missing"]
     assert 0 == main(["baselines", *common, *work])
+    assert 0 == main(["baselines", *common, *work, "--ablations"])
     assert 0 == main(["evaluate", *common, *work, "--report", str(out), "--runs", "4", "--noisy"])
     figures = msgspec.json.decode(capfd.readouterr().out.splitlines()[-1])["tasks"]["tiny"]
     assert 5 == len(figures["pairs"]) + len(figures["unmatched"])
     report = msgspec.json.decode(out.with_suffix(".json").read_bytes())
     assert [] == report["missing"]
+    parts = ["distillation", "transformation", "statistics bank", "elite groups"]
+    assert ["as it is", *(f"without {part}" for part in parts)] == list(report["ablations"])
     html = out.read_text(encoding="utf-8")
+    assert all(f"<td>{title}</td>" in html for title in report["ablations"])
     assert all(row["subnet"] in html for row in report["rows"])
     assert {"ours", "hand-crafted", "uncompressed", "alone", "on-demand"} == {row["kind"] for row in report["rows"]}
     assert "http" not in html.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")

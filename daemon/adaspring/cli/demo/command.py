@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from adaspring.app.locate import find_board
@@ -19,7 +20,8 @@ from adaspring.cli.demo.watcher import Watcher
 from adaspring.cli.process import DaemonProcess
 from adaspring.cli.profile_command import profile_if_missing
 from adaspring.resources import resource
-from adaspring.simulate import DayReplay, LiveTree, load_scenario
+from adaspring.simulate import DEFAULT_SCENARIO, DayReplay, LiveTree, Scenario, load_scenario
+from adaspring.simulate.scenario import HOURS_OF_A_DAY, Gap
 
 #: Looks at daemon and sensors a second.
 REFRESH_HZ = 8.0
@@ -70,7 +72,7 @@ def begin_day(
     """
     state = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adaspring"
     tree = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="adaspring-board-")))
-    replay = DayReplay(load_scenario(scenario) if scenario else load_scenario(), LiveTree(tree), seconds)
+    replay = DayReplay(_powerless(load_scenario(scenario or DEFAULT_SCENARIO)), LiveTree(tree), seconds)
     board = find_board("auto", Path("/")).name
     profile_if_missing("har", state, board, limit_s=25.0, console=console)
     # The files stand for another board, but frames are timed on this one: its profile counts.
@@ -79,3 +81,13 @@ def begin_day(
     app = SensingApp(daemon.endpoint, resource("models", "har", "sample", "sample.npz"))
     control, events = stack.enter_context(daemon.control()), stack.enter_context(daemon.events())
     return daemon, app, Watcher(replay, control, events, app)
+
+
+def _powerless(scenario: Scenario) -> Scenario:
+    """A day whose battery tells its charge and not its current.
+
+    The power of a day that lasts a minute is not that of the frames that this machine computes meanwhile: held
+    against each other, as the daemon would, the two make nonsense of what a frame is said to cost.
+    """
+    always = Gap(0.0, HOURS_OF_A_DAY, "/sys/class/power_supply/*/current_now")
+    return msgspec.structs.replace(scenario, vanish=(*scenario.vanish, always))

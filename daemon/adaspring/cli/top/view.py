@@ -14,7 +14,7 @@ from rich.text import Text
 
 from adaspring.app.status import Status
 from adaspring.cli.gauges import context_gauges, sparkline
-from adaspring.cli.render import microseconds, slots_table, state_words
+from adaspring.cli.render import microseconds, slots_table
 from adaspring.cli.top.feed import Feed, Happening
 
 #: The least terminal that shows everything.
@@ -31,6 +31,8 @@ _FRAME_LINES = _FRAME_COLUMNS = 2
 #: Columns of context and subnet without their bars, and the least of what tells the frames.
 _CONTEXT, _SUBNET, _FRAMES = 21, 20, 29
 _CURVE_LINES = 2
+#: Counts from here on are rounded.
+_LONG_COUNT = 100_000
 
 
 def screen(feed: Feed, width: int, trouble: str = "") -> RenderableType:
@@ -70,18 +72,27 @@ def _header(status: Status, trouble: str) -> Group:
         (f"{status.model} {status.bundle_version}", "bold"),
         f"  {status.device}  {status.engine}",
     )
-    state = Text(trouble, "bold red") if trouble else Text(", ".join(state_words(status)))
+    state = Text(trouble, "bold red") if trouble else Text(", ".join(_state(status)))
     up = Text(f"up {timedelta(seconds=int(status.uptime_s))}")
     return Group(_ends(who, up), _ends(Text(status.subnet, "bold cyan"), state))
 
 
 def _ends(left: Text, right: Text) -> Table:
-    """One line, from its left and from its right end."""
+    """One line, from its left and from its right end; where both are long, the right gives way."""
     table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(no_wrap=True, ratio=1)
-    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right", ratio=1)
     table.add_row(left, right)
     return table
+
+
+def _state(status: Status) -> list[str]:
+    """The generation and what is out of the ordinary, in as few words as a line leaves."""
+    words = [f"generation {status.generation}"]
+    words += ["pinned"] if status.pinned else []
+    words += ["profiling"] if status.profiling else []
+    words += ["estimated tables"] if status.tables.estimate else []
+    return words
 
 
 def _frames(status: Status, latencies_us: Sequence[float | None], width: int) -> Group:
@@ -119,11 +130,14 @@ def _counted(name: str, count: int) -> tuple[str, Text]:
 
 
 def _short(count: int) -> str:
-    """A count in at most six characters."""
-    for divisor, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (100_000, "k")):
-        if count >= divisor:
-            return f"{count / (1000 if unit == 'k' else divisor):.{0 if unit == 'k' else 1}f} {unit}"
-    return f"{count:,}"
+    """A count in a few characters."""
+    if count < _LONG_COUNT:
+        return f"{count:,}"
+    thousands, unit = count / 1e3, "k"
+    for larger in ("M", "G"):
+        if thousands >= 1e3:  # noqa: PLR2004 - that is what k, M and G mean
+            thousands, unit = thousands / 1e3, larger
+    return f"{thousands:.1f} {unit}"
 
 
 def _evolutions_title(status: Status) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from adaspring.boards.profile import DeviceProfile
 from adaspring.bundle import Bundle, load_bundle
 from adaspring.errors import BundleMissingError
+from adaspring.workbench.baselines.ablations import ablated
 from adaspring.workbench.baselines.comparison import Entrant, compare
 from adaspring.workbench.baselines.headline import headline
 from adaspring.workbench.baselines.page import page
@@ -87,6 +88,7 @@ def gather(
     validation, test = load_rows(data, recipe, "validation"), load_rows(data, recipe, "test")
     measured, machine = compare(entrants, validation, test, board, runs=runs, noisy=noisy, advance=advance)
     rows = [one.row for one in measured]
+    parts = ablated(recipe, bundle, data, work)
     training = recipe.training
     report = {
         "task": recipe.name,
@@ -96,6 +98,7 @@ def gather(
         "machine": {key: round(value, 2) for key, value in machine.items()},
         "headline": headline(measured, board),
         "missing": missing,
+        "ablations": msgspec.to_builtins(parts),
         "rows": [msgspec.to_builtins(row) for row in rows],
     }
     return report, page(report, rows)

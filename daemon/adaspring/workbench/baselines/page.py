@@ -49,6 +49,7 @@ Training budget of every row: {escape(report["budget"])}. Energy is modelled wit
 the baseline's over ours, accuracy is that on test rows.</p>
 {_pairs("float32 against float32", report["headline"], "")}
 {_pairs("ours in its own precision against float32", report["headline"], "_own_precision")}
+{_ablations(report["ablations"])}
 {f"<h2>Not in this run</h2><ul>{missing}</ul>" if missing else ""}
 </body></html>
 """
@@ -91,6 +92,26 @@ def _pairs(title: str, headline: dict[str, Any], suffix: str) -> str:
     return (
         f"<h3>{escape(title)}</h3><table><tr><th>baseline</th><th>ours</th><th>accuracy, points [95 %]</th>"
         f"<th>latency ratio</th><th>energy ratio [range]</th></tr>{lines}</table><p>Unmatched: {escape(unmatched)}.</p>"
+    )
+
+
+def _ablations(parts: dict[str, Any]) -> str:
+    if not parts:
+        return ""
+    lines = "".join(
+        f"<tr><td>{escape(title)}</td><td>{part['full']['instant_percent']:.2f}</td>"
+        f"<td>{part['random']['instant_median']:.2f}</td><td>{part['random']['instant_least']:.2f}</td>"
+        f"<td>{part['random']['median']:+.2f}</td><td>{part['random']['p95']:+.2f}</td>"
+        f"<td>{part['random']['worst']:+.2f}</td><td>{part['front']['instant_median']:.2f}</td></tr>"
+        for title, part in parts.items()
+    )
+    return (
+        "<h2>What each part is worth</h2><p>The recipe without it, for as many epochs; accuracy on test rows of "
+        "subnets as they are assembled, and what they lose beside a full recalibration. What int8 is worth is the "
+        "difference of the two tables above.</p>"
+        "<table><tr><th></th><th>full %</th><th>random: median %</th><th>least %</th>"
+        "<th>lost: median, points</th><th>95th percentile</th><th>worst</th><th>front: median %</th></tr>"
+        f"{lines}</table>"
     )
 
 

@@ -15,6 +15,7 @@ from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import BundleMissingError, WorkbenchError
 from adaspring.space import SearchSpace
 from adaspring.workbench.accuracy import fit_tables, verdicts
+from adaspring.workbench.baselines.ablations import without_backbone
 from adaspring.workbench.baselines.rivals import Rival
 from adaspring.workbench.baselines.transform import factorised, pruned
 from adaspring.workbench.build import trained
@@ -35,13 +36,9 @@ def recipe_of(recipe: Recipe, rival: Rival) -> Recipe:
     space = SearchSpace(rival.space)
     training, statistics = recipe.training, recipe.statistics
     if space.subnet_count == 1:
-        training = msgspec.structs.replace(training, random_subnets=0, validate_subnets=0)
+        # It learns alone all the time: what the backbone is given goes to its one phase.
+        training = msgspec.structs.replace(without_backbone(training), random_subnets=0, validate_subnets=0)
         statistics = msgspec.structs.replace(statistics, subnets=0)
-        if training.backbone is not None:
-            # It learns alone all the time: what the backbone is given goes to its one phase.
-            epochs = training.backbone.epochs + training.ensemble.epochs
-            longer = msgspec.structs.replace(training.ensemble, epochs=epochs)
-            training = msgspec.structs.replace(training, ensemble=longer, backbone=None)
     return msgspec.structs.replace(
         recipe, name=f"{recipe.name}-{rival.name}", space=rival.space, training=training, statistics=statistics
     )
