@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -63,6 +64,24 @@ def test_the_group_of_the_firmware_is_named(tmp_path: Path, monkeypatch: pytest.
     """A user outside the group video hears how to get in."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert "usermod -aG video" in remedies(look_at("raspberry-pi-4b", tmp_path))["group video"]
+
+
+# What the client of jetson-stats raises (its jtop.py).
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("I can't access jtop.service.\\nPlease logout or reboot this board.", "usermod -aG jtop"),
+        ("The jtop.service is not active. Please run:\\nsudo systemctl restart jtop.service", "systemctl restart"),
+    ],
+)
+def test_what_keeps_jetson_stats_away_has_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, remedy: str
+) -> None:
+    """A user outside its group and a service that does not run hear what to do."""
+    (tmp_path / "jtop.py").write_text(f'class jtop:\n    def start(self):\n        raise RuntimeError("{message}")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jtop", raising=False)
+    assert remedy in remedies(examine(Path("/"), profile="jetson-orin-nano"))["jetson_stats_power_w"]
 
 
 def test_the_engine_that_follows_is_told(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def of_dashboard(clone: Path) -> list[str]:
 
 
 def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Path, clone: Path) -> None:
-    """Every metric that a panel or a rule names is exported."""
+    """Every metric that a panel, a rule or the documentation names is exported."""
     path = tmp_path / "metrics.prom"
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     asked(run_loop, exporter)
@@ -143,7 +143,14 @@ def test_dashboard_and_alerts_use_metrics_that_exist(run_loop: Run, tmp_path: Pa
     expressions += re.findall(r"expr: (.+)", rules.read_text())
     named = {name for expression in expressions for name in re.findall(r"\badaspring_\w+", expression)}
     assert len(expressions) >= 15
-    assert set() == named - exported
+    page = (clone / "docs" / "operations.md").read_text()
+    table = page.partition("| what (all begin with `adaspring_`) | metric |")[2].partition("\n\n")[0]
+    told = {f"adaspring_{name}" for name in re.findall(r"`(\w+)`", table)} - {
+        "adaspring_source",
+        "adaspring_percentile",
+    }
+    assert len(told) >= 10
+    assert set() == (named | told) - exported - {name.removesuffix("_bucket") for name in exported}
 
 
 @pytest.fixture(scope="module")

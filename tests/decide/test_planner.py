@@ -13,7 +13,7 @@ from adaspring.context.model import Context
 from adaspring.decide import Cause, Decision, Planner, Policy, replay
 from adaspring.decide.decision import Corrections
 from adaspring.errors import ConfigError, TableError
-from adaspring.space import Genome, SearchSpace, subnet_costs
+from adaspring.space import SearchSpace, subnet_costs
 from adaspring.tables import DeviceTables, LatencyCorrection, SlotTable, build_atlas
 
 CAUSE = Cause("start", "the first decision")
@@ -203,8 +203,8 @@ def test_a_device_whose_subnets_are_each_off_in_their_own_way_settles(
     """Deciding again and again in one context, with frames learned in between, ends with one subnet."""
     for seed in range(4):
         planner, rng = make_planner(latency_p95_ms=latency_ms), np.random.default_rng(seed)
-        incumbent: Genome | None = None
-        switches, off = 0, dict[bytes, float]()
+        incumbent, switches = None, 0
+        off: dict[bytes, float] = {}
         for _ in range(60):
             genome = planner.choose(PLUGGED, incumbent).genome
             switches += incumbent is not None and not np.array_equal(genome, incumbent)

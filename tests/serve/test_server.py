@@ -20,7 +20,7 @@ from adaspring.errors import ConfigError
 from adaspring.serve import protocol
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.protocol import Limits, ModelSignature
-from adaspring.serve.server import DRAIN_S, SEND_MARK, DataPlane
+from adaspring.serve.server import DRAIN_S, RECEIVE_MARK, SEND_MARK, DataPlane
 
 if TYPE_CHECKING:
     from tests.conftest import RunningPlane, ToySubnet
@@ -429,6 +429,21 @@ def test_stop_answers_what_waits(serve_toy: ServeToy, raw_client: Connect, held:
     assert replies["4"].header["ready"] is False
     plane.stop()
     assert plane.plane.statistics().queue_depth == 0
+
+
+def test_stop_answers_what_is_still_on_its_way(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:
+    """What a client has sent before and the I/O threads have not carried over yet is answered as well."""
+    plane = serve_toy(held)
+    client = raw_client(plane.endpoint)
+    client.send(infer("0"))
+    assert held.started.acquire(timeout=5)
+    count = 6 * RECEIVE_MARK
+    for number in range(1, count):
+        client.send(infer(str(number)))
+    plane.plane.stop()
+    held.permits.release(count)
+    assert [b"OK"] * count == [client.receive().type for _ in range(count)]
+    plane.stop()
 
 
 def test_stop_does_not_wait_for_a_slow_subnet(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:

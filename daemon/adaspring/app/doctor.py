@@ -23,6 +23,16 @@ from adaspring.errors import SensorError
 _TICKS = 2
 _RASPBERRY_PI, _JETSON = "Raspberry Pi", "Jetson"
 
+_JOIN_VIDEO = "sudo usermod -aG video USER, and log in again"
+#: What to do by what a reason says; the last two are what jetson-stats says (its jtop.py).
+_REMEDIES = {
+    "may not be read by this user": "let this user read it, or run as the user of the daemon",
+    "vcio": _JOIN_VIDEO,
+    "VCHI": _JOIN_VIDEO,
+    "can't access jtop.service": "sudo usermod -aG jtop USER, and log in again",
+    "jtop.service is not active": "sudo systemctl restart jtop.service",
+}
+
 
 class Sense(msgspec.Struct, frozen=True):
     """One quantity.
@@ -143,10 +153,9 @@ def _sense(name: str, reading: Reading, board: DeviceProfile, tree: Sysroot) -> 
 def _remedy(name: str, reason: str, board: DeviceProfile, tree: Sysroot, *, expected: bool) -> str:
     if name == "memory_pressure_percent":
         return _add_to_command_line("psi=1", board, tree)
-    if "may not be read by this user" in reason:
-        return "let this user read it, or run as the user of the daemon"
-    if "vcio" in reason or "VCHI" in reason:
-        return "sudo usermod -aG video USER, and log in again"
+    for sign, remedy in _REMEDIES.items():
+        if sign in reason:
+            return remedy
     if name == "jetson_stats_power_w" and _JETSON in board.title and "not installed" in reason:
         return "only needed where rails_power_w is absent: pip install 'adaspring[jetson]'"
     if name == "battery_percent" and _RASPBERRY_PI in board.title:
@@ -194,7 +203,7 @@ def _group_checks(board: DeviceProfile, groups: frozenset[str]) -> tuple[Check, 
         return ()
     good = os.geteuid() == 0 or "video" in groups
     found = "this user may ask the firmware" if good else "this user may not ask the firmware (vcgencmd)"
-    return (Check("group video", found, good, "" if good else "sudo usermod -aG video USER, and log in again"),)
+    return (Check("group video", found, good, "" if good else _JOIN_VIDEO),)
 
 
 def _library_checks(board: DeviceProfile) -> tuple[Check, ...]:

@@ -49,6 +49,8 @@ SEND_BYTES = 4 << 20
 HANDSHAKE_MS = 3000
 #: Seconds in which a stopped loop answers what still waits.
 DRAIN_S = 0.8
+#: What a stopped loop has not seen for so long will not come any more, in milliseconds.
+STRAGGLE_MS = 50
 #: How long replies may still leave after the socket was closed, in milliseconds.
 LINGER_MS = 200
 
@@ -194,7 +196,8 @@ class DataPlane:
             while not self._stopping:
                 self._turn(wait=True)
             drained_by_s = self._clock() + DRAIN_S
-            while self._turn(wait=False) and self._clock() < drained_by_s:
+            # No message just now is not none: those that were sent may still be on their way through the I/O threads.
+            while (self._turn(wait=False) or self._socket.poll(STRAGGLE_MS)) and self._clock() < drained_by_s:
                 pass
             for work in self._queue.clear():
                 self._outbox.turn_away(work, "draining", "the daemon is stopping; connect again")

@@ -25,8 +25,8 @@ class Terminal:
         raw: All that it wrote.
     """
 
-    def __init__(self, command: list[str], columns: int, lines: int) -> None:
-        """Start it."""
+    def __init__(self, command: list[str], columns: int, lines: int, *, keys: bool) -> None:
+        """Start it; without keys it reads nothing from the terminal."""
         self._ours, self._theirs = pty.openpty()
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
@@ -38,13 +38,13 @@ class Terminal:
             environment.pop(name, None)
         self.process = subprocess.Popen(
             command,
-            stdin=self._theirs,
+            stdin=self._theirs if keys else subprocess.DEVNULL,
             stdout=self._theirs,
             stderr=self._theirs,
             env=environment,
             # So that control-C reaches it, as in a shell.
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,  # noqa: PLW1509 - one thread here
+            preexec_fn=lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0) and None,  # noqa: PLW1509 - one thread here
         )
 
     def resize(self, columns: int, lines: int) -> None:
@@ -99,8 +99,8 @@ def open_terminal() -> Iterator[Callable[..., Terminal]]:
     """Opens terminals of 80 columns and 24 lines, or others, and closes them after the test."""
     with ExitStack() as terminals:
 
-        def start(command: list[str], columns: int = 80, lines: int = 24) -> Terminal:
-            terminal = Terminal(command, columns, lines)
+        def start(command: list[str], columns: int = 80, lines: int = 24, *, keys: bool = True) -> Terminal:
+            terminal = Terminal(command, columns, lines, keys=keys)
             terminals.callback(terminal.close)
             return terminal
 

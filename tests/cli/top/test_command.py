@@ -127,6 +127,18 @@ def test_control_c_quits(open_terminal: Open, daemon: DaemonProcess) -> None:
     assert b"Traceback" not in terminal.raw
 
 
+def test_view_without_keys_ends_by_signal(open_terminal: Open, daemon: DaemonProcess) -> None:
+    """With input from nowhere it draws on, and a service manager's signal leaves the terminal as it was."""
+    terminal = open_terminal(command(daemon), keys=False)
+    terminal.until(drawn)
+    terminal.resize(100, 30)
+    terminal.until(lambda lines: drawn(lines) and len(lines) == 30)
+    terminal.process.terminate()
+    assert 143 == terminal.ended()
+    assert terminal.as_before
+    assert terminal.raw.endswith(b"\x1b[?25h\x1b[?1049l")
+
+
 def test_view_outlives_the_daemon(open_terminal: Open, small_bundle_folder: Path, tmp_path: Path) -> None:
     """What was known stays, with a word that nobody answers."""
     config = {"bundle": str(small_bundle_folder), "device": {"background_profiling": False}}
