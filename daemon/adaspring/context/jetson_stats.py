@@ -25,7 +25,8 @@ class JetsonStatsSensor:
     """``jetson_stats_power_w``: what the whole board draws, as jetson-stats totals its rails."""
 
     quantities = ("jetson_stats_power_w",)
-    interval_s = 1.0
+    #: Its service sends twice a second, so that after so long there is something new and nothing to wait for.
+    interval_s = 2.0
 
     def __init__(self, *, live: bool) -> None:
         """Ask only about this device.
@@ -48,7 +49,7 @@ class JetsonStatsSensor:
             self._connect()
 
     def read(self) -> Mapping[str, Reading]:
-        """The total of the last second."""
+        """The total that was sent last."""
         return {"jetson_stats_power_w": take(_SOURCE, self._power_w)}
 
     def _connect(self) -> None:
