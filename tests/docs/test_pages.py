@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from adaspring.app.commands import COMMANDS
 from adaspring.bundle.manifest import Manifest
 from adaspring.resources import resource
 from adaspring.space import OPERATORS, SlotSpec, SpaceSpec
@@ -40,3 +41,10 @@ def test_files_of_a_bundle_are_those_of_the_page(bundle_page: str) -> None:
     """Each file that ships has its row."""
     for path in resource("models", "har", "bundle").iterdir():
         assert f"| `{path.name}` |" in bundle_page
+
+
+def test_page_on_the_protocol_names_every_command(clone: Path) -> None:
+    """Of the control socket, and no other."""
+    page = (clone / "docs" / "protocol.md").read_text(encoding="utf-8").partition("| command | result |")[2]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, flags=re.MULTILINE)
+    assert set(COMMANDS) == {name for row in rows for name in re.findall(r"\w+", row)}
