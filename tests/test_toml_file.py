@@ -11,7 +11,7 @@ from adaspring.toml_file import nearest, read_toml
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a = ", "this is not TOML: .*line 1"),
+        (b"a = \n", "this is not TOML: .*line 1"),
         (b"a = '\xff'", "cannot be read: .*utf-8"),
         (None, "there is no such file"),
     ],
