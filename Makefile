@@ -43,13 +43,13 @@ bench: setup ## list the benchmarks
 deb: setup ## build the Debian package into dist (root; DEB_ARCH=arm64 under qemu-user)
 	@sh scripts/build-deb.sh $(BIN)/python $(DEB_ARCH)
 
-sbom: setup ## write the bill of materials and the licences of the Debian package into dist
+sbom: setup-run ## write the bill of materials and the licences of the Debian package into dist
 	@$(BIN)/python scripts/sbom.py --output dist
 
 site: setup ## build the documentation as a site into build/site
 	@$(BIN)/mkdocs build --strict --quiet
 
-pictures: setup ## draw the pictures of the documentation anew (a minute)
+pictures: setup-run ## draw the pictures of the documentation anew (a minute)
 	@$(BIN)/python scripts/pictures.py --output docs/pictures
 
 clean: ## remove what builds, tests and checks leave behind; .venv stays

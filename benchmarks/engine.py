@@ -1,4 +1,8 @@
-"""Assembled subnets against the same subnets exported by torch.onnx and run by bare onnxruntime, and eager torch."""
+"""Assembled subnets against themselves exported by torch.onnx and run by bare onnxruntime, in int8, and in torch.
+
+Torch is measured eagerly, as the engine runs it, and as a graph traced and frozen by torch.jit, which the engine
+does not make: `freezing_ms` is what one takes beside its gain.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,15 @@ import torch
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.engine.torch.engine import TorchEngine
 from adaspring.engine.torch.subnet import TorchSubnet
+from adaspring.space import Genome, SearchSpace
 from benchmarks.harness import bundle, finish, frames_of, percentile, shipped
 
 #: The full network, the smallest, and random ones between.
 RANDOM_SUBNETS = 6
 #: Rounds in which each contender runs in turn, so that what disturbs one disturbs all.
 ROUNDS = 300
+#: Runs in which torch.jit looks at a graph and compiles it.
+FREEZING_RUNS = 4
 
 
 class _Module(torch.nn.Module):
@@ -39,30 +46,51 @@ def main() -> None:
     finish({"bundles": {name: _measure(name) for name in shipped()}, "rounds": ROUNDS})
 
 
-def _measure(name: str) -> dict[str, float]:
+def _measure(name: str) -> dict[str, float | None]:
     served = bundle(name)
     space, frames = served.space, frames_of(name, 16)
     ours, eager = OnnxEngine(served), TorchEngine(served)
+    in_float = space.spec.precisions.index("float32")
     genomes = [space.full(), space.smallest(), *space.random(np.random.default_rng(2), RANDOM_SUBNETS)]
-    ratios, speedups, errors, times_us = [], [], [], []
-    for genome in genomes:
+    times_us, freezing_ms, errors = [], [], []
+    for genome in (_in_precision(genome, in_float) for genome in genomes):
         subnet, eager_subnet = ours.prepare(genome).subnet, eager.prepare(genome).subnet
-        exported = _exported(eager_subnet, frames[:1])
-        ours_us, exported_us, eager_us = _in_turn_us(
-            [partial(_run, subnet), exported, partial(_run, eager_subnet)], frames
-        )
-        ratios.append(ours_us / exported_us)
-        speedups.append(eager_us / ours_us)
-        times_us.append(ours_us)
+        started_s = time.perf_counter()
+        frozen = _frozen(eager_subnet, frames[:1])
+        freezing_ms.append((time.perf_counter() - started_s) * 1e3)
+        contenders: list[Callable[[Any], object]] = [
+            partial(_run, subnet),
+            _exported(eager_subnet, frames[:1]),
+            partial(_run, eager_subnet),
+            frozen,
+        ]
+        contenders += [partial(_run, ours.prepare(other).subnet) for other in _in_int8(space, genome)]
+        times_us.append(_in_turn_us(contenders, frames))
         errors += [float(np.abs(subnet.run(frame) - eager_subnet.run(frame)).max()) for frame in frames[:, None]]
+    ours_us, exported_us, eager_us, frozen_us, *int8_us = np.array(times_us).T
     return {
-        "full_us": round(times_us[0], 1),
-        "ratio_to_export": percentile(ratios, 50),
-        "worst_ratio_to_export": percentile(ratios, 100),
-        "speedup_over_eager_torch": percentile(speedups, 50),
-        "least_speedup_over_eager_torch": percentile(speedups, 0),
+        "full_us": round(float(ours_us[0]), 1),
+        "ratio_to_export": percentile(ours_us / exported_us, 50),
+        "worst_ratio_to_export": percentile(ours_us / exported_us, 100),
+        "speedup_over_eager_torch": percentile(eager_us / ours_us, 50),
+        "least_speedup_over_eager_torch": percentile(eager_us / ours_us, 0),
+        "int8_speedup": percentile(ours_us / int8_us[0], 50) if int8_us else None,
+        "least_int8_speedup": percentile(ours_us / int8_us[0], 0) if int8_us else None,
+        "frozen_speedup_over_eager_torch": percentile(eager_us / frozen_us, 50),
+        "freezing_ms": percentile(freezing_ms, 50),
         "max_abs_error": float(f"{max(errors):.3g}"),
     }
+
+
+def _in_precision(genome: Genome, gene: int) -> Genome:
+    changed = genome.copy()
+    changed[-1] = gene
+    return changed
+
+
+def _in_int8(space: SearchSpace, genome: Genome) -> list[Genome]:
+    """The same subnet in int8; none where the bundle offers float32 alone."""
+    return [_in_precision(genome, gene) for gene, precision in enumerate(space.spec.precisions) if precision == "int8"]
 
 
 def _run(subnet: Any, frame: np.ndarray[Any, np.dtype[np.float32]]) -> object:
@@ -81,6 +109,24 @@ def _exported(subnet: Any, frame: np.ndarray[Any, np.dtype[np.float32]]) -> Call
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run(None, {"x": x})
+
+
+def _frozen(subnet: Any, frame: np.ndarray[Any, np.dtype[np.float32]]) -> Callable[[Any], object]:
+    """The subnet as a graph that torch.jit traced and froze, run until it is steady."""
+    with warnings.catch_warnings(), torch.no_grad():
+        # torch.jit is marked as deprecated; what stands in for it takes seconds to start.
+        warnings.simplefilter("ignore")
+        example = (torch.from_numpy(frame),)
+        traced = torch.jit.trace(_Module(subnet).eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+        graph = torch.jit.freeze(traced)
+
+    @torch.inference_mode()
+    def run(x: Any) -> object:
+        return graph(torch.from_numpy(x)).numpy()
+
+    for _ in range(FREEZING_RUNS):
+        run(frame)
+    return run
 
 
 def _in_turn_us(

@@ -183,8 +183,8 @@ def _measure(
             for kind, driver in drivers.items()
         }
         if in_flight in {1, IN_FLIGHT[-1]}:
-            ways["engine"] = lambda: _engine_round(engine, x)
-        for kind, (elapsed, per_s) in _in_turns(ways, max(2, frames // ROUND)).items():
+            ways["engine"] = lambda: engine_round(engine, x)
+        for kind, (elapsed, per_s) in in_turns(ways, max(2, frames // ROUND)).items():
             if kind != "engine":
                 p50, p99 = percentile(elapsed, 50), percentile(elapsed, 99)
                 figures[kind][str(in_flight)] = {"p50_us": p50, "p99_us": p99, "per_s": per_s}
@@ -195,7 +195,7 @@ def _measure(
     return figures
 
 
-def _in_turns(
+def in_turns(
     ways: Mapping[str, Callable[[], tuple[list[float], float]]], rounds: int
 ) -> dict[str, tuple[list[float], float]]:
     """All round trips, and the median of the rounds' throughputs; the first round warms up."""
@@ -210,7 +210,8 @@ def _in_turns(
     return {kind: (elapsed[kind], round(float(np.median(rates[kind])), 1)) for kind in ways}
 
 
-def _engine_round(subnet: Subnet, x: npt.NDArray[np.float32]) -> tuple[list[float], float]:
+def engine_round(subnet: Subnet, x: npt.NDArray[np.float32]) -> tuple[list[float], float]:
+    """A round of frames computed without any server."""
     elapsed = []
     for index in range(ROUND):
         row = index % len(x)

@@ -62,7 +62,8 @@ tar -c --exclude=__pycache__ --exclude='*.egg-info' \
     exit 1
 }
 PYTHONPATH=$work/in/source/daemon "$python" scripts/manual.py --output "$work/in/manual"
-PYTHONPATH=$work/in/source/daemon "$python" scripts/sbom.py --output "$work/in/bill"
+epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)
+SOURCE_DATE_EPOCH=$epoch PYTHONPATH=$work/in/source/daemon "$python" scripts/sbom.py --output "$work/in/bill"
 version=$("$python" -c 'import pathlib, sys; print(next(pathlib.Path(sys.argv[1]).glob("*.whl")).name.split("-")[1])' "$work/in")
 version=$version$suffix
 cp deploy/debian/requirements.txt deploy/debian/assemble.sh "$work/in"
@@ -88,7 +89,7 @@ unshare --mount --pid --net --ipc --uts --fork --kill-child \
             /bin/sh /build/in/assemble.sh
     ' sh "$root" "$PWD/$work/in" "$PWD/$wheels" "$PWD/dist" "$PWD/$work/layer" \
     VERSION="$version" ARCH="$arch" PYTHON="python$release" \
-    SOURCE_DATE_EPOCH="$(git log -1 --format=%ct 2>/dev/null || date +%s)" \
+    SOURCE_DATE_EPOCH="$epoch" \
     </dev/null >"$work/assemble.log" 2>&1 || {
     tail -n 30 "$work/assemble.log" >&2
     exit 1

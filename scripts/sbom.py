@@ -1,15 +1,18 @@
 """Write what the Debian package consists of, and under which licences.
 
 ``adaspring.cdx.json`` (CycloneDX 1.6) and ``licences.txt`` below ``--output``, from the locked requirements, their
-licences and the bundles that ship. The same sources give the same bytes.
+licences and the bundles that ship. The same sources give the same bytes; their time is SOURCE_DATE_EPOCH, where
+that is set.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,11 +45,12 @@ def locked(text: str) -> list[Requirement]:
     return found
 
 
-def bill(version: str) -> dict[str, Any]:
+def bill(version: str, made_s: str | None) -> dict[str, Any]:
     """The bill of materials, as CycloneDX has it.
 
     Args:
         version: Of AdaSpring.
+        made_s: When the sources were, in seconds since 1970; None leaves that out.
     """
     licences = tomllib.loads((DEBIAN / "licences.toml").read_text(encoding="utf-8"))
     requirements = locked((DEBIAN / "requirements.txt").read_text(encoding="utf-8"))
@@ -55,12 +59,15 @@ def bill(version: str) -> dict[str, Any]:
     ]
     models = [_model(path) for path in sorted(ROOT.glob("models/*/bundle/manifest.json"))]
     own = f"pkg:pypi/adaspring@{version}"
+    made = {} if made_s is None else {"timestamp": datetime.fromtimestamp(int(made_s), timezone.utc).isoformat()}
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
+            **made,
+            "authors": [{"name": "AdaSpring maintainers"}],
             "component": {
                 "type": "application",
                 "bom-ref": own,
@@ -68,7 +75,7 @@ def bill(version: str) -> dict[str, Any]:
                 "version": version,
                 "purl": own,
                 "licenses": [{"expression": "Apache-2.0"}],
-            }
+            },
         },
         "components": [*libraries, *models],
         "dependencies": [{"ref": own, "dependsOn": [each["bom-ref"] for each in (*libraries, *models)]}],
@@ -139,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
     output: Path = parser.parse_args().output
-    sbom = bill(adaspring.__version__)
+    sbom = bill(adaspring.__version__, os.environ.get("SOURCE_DATE_EPOCH"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "adaspring.cdx.json").write_text(json.dumps(sbom, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (output / "licences.txt").write_text(listing(sbom), encoding="utf-8")

@@ -105,6 +105,20 @@ def infer_body(**changes: Any) -> bytes:
     return json.dumps({"inputs": [tensor | changes]}).encode()
 
 
+def test_an_answer_leaves_in_one_piece(ask: Http, address: str) -> None:
+    """Head and body come together: in two pieces the second would wait for the first to be acknowledged."""
+    body = infer_body()
+    head = f"POST /v2/models/toy/infer HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert (200, None) == ask.ask("GET", "/v2/health/live")
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        for _ in range(5):
+            connection.sendall(head.encode() + body)
+            received_head, _, content = connection.recv(1 << 16).partition(b"\r\n\r\n")
+            assert received_head.startswith(b"HTTP/1.1 200")
+            assert f"content-length: {len(content)}".encode() in received_head.lower()
+
+
 def test_tritonclient_works_unchanged(daemon: DaemonProcess, address: str) -> None:
     """Health, metadata, and inference with JSON and binary tensors each way, equal to OIP/Z's answer."""
     pytest.importorskip("tritonclient")

@@ -80,7 +80,7 @@ def test_an_unknown_name_suggests_the_one_meant(profiles: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A missing file and a folder in its place are both reported by their path."""
-    with pytest.raises(BoardError, match="there is no such device profile"):
+    with pytest.raises(BoardError, match="there is no such file"):
         load_profile(tmp_path / "none.toml", folder=tmp_path)
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(BoardError, match="cannot be read"):

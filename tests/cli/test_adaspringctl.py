@@ -82,6 +82,14 @@ def test_status_is_shown(ctl: Ctl, status: Status) -> None:
     assert (status.subnet, status.engine, status.budgets) == (told.subnet, told.engine, told.budgets)
 
 
+def test_daemon_of_another_version_is_told(ctl: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be understood is no traceback, and says what to do."""
+    monkeypatch.setattr(ControlClient, "call", lambda *_: {"version": "0.0.1"})
+    assert "answers as another version does (Object missing required field `model`); restart it" in ctl(
+        "status", status=1
+    )
+
+
 def test_evolve_decides_anew(ctl: Ctl) -> None:
     """An operator need not wait for a change; the same context confirms the same subnet."""
     assert ctl("evolve").endswith("ms  stays  an operator asked\n")

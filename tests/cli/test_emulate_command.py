@@ -34,7 +34,7 @@ def test_a_policy_can_be_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [
         (["raspberry-pi-44b"], "did you mean raspberry-pi-4b"),
         (["librem5", "--scenario", "hot-days"], "did you mean hot-day?"),
-        (["librem5", "--config", "/nowhere.toml"], "/nowhere.toml: cannot be read"),
+        (["librem5", "--config", "/nowhere.toml"], "/nowhere.toml: there is no such file"),
     ],
 )
 def test_a_mistake_is_told(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

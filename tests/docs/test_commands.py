@@ -288,7 +288,7 @@ def test_commands_in_sentences_exist(page: str) -> None:
 def test_code_of_the_readme_runs(reader: Reader) -> None:
     """The sensing app gets a label and the subnet that gave it."""
     (code,) = blocks("README.md", "python")
-    assert re.fullmatch(r"[A-Z_]+ f32:\S+\n", reader.runs(code))
+    assert re.fullmatch(r"[A-Z_]+ (f32|i8):\S+\n", reader.runs(code))
 
 
 def test_code_of_the_features_runs(reader: Reader) -> None:

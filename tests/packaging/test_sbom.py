@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,12 +29,19 @@ STATED = {
 }
 
 
+def write(clone: Path, out: Path, made_s: str = "") -> Path:
+    """Run the script, with the time of its sources or without; returns the folder that it wrote to."""
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    environment |= {"SOURCE_DATE_EPOCH": made_s} if made_s else {}
+    command = [sys.executable, str(clone / "scripts" / "sbom.py"), "--output", str(out)]
+    subprocess.run(command, check=True, env=environment)
+    return out
+
+
 @pytest.fixture(scope="module")
 def written(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the script writes."""
-    out = tmp_path_factory.mktemp("sbom")
-    subprocess.run([sys.executable, clone / "scripts" / "sbom.py", "--output", out], check=True)
-    return out
+    return write(clone, tmp_path_factory.mktemp("sbom"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +126,9 @@ def test_page_lists_the_same(libraries: dict[str, Any], clone: Path) -> None:
 
 
 def test_same_sources_give_the_same_bytes(written: Path, clone: Path, tmp_path: Path) -> None:
-    """No time and no random number is in it."""
-    subprocess.run([sys.executable, clone / "scripts" / "sbom.py", "--output", tmp_path], check=True)
+    """No random number is in it, and no time but that of the sources."""
+    dated = json.loads((write(clone, tmp_path, "1700000000") / "adaspring.cdx.json").read_text())
+    assert dated["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+    write(clone, tmp_path)
     for name in ("adaspring.cdx.json", "licences.txt"):
         assert (written / name).read_bytes() == (tmp_path / name).read_bytes()

@@ -58,7 +58,7 @@ def test_an_unknown_name_is_answered_with_the_known(tmp_path: Path) -> None:
         load_scenario("sumer-day")
     with pytest.raises(ConfigError, match="known are driver-day, failing-sensors, hot-day, summer-day"):
         load_scenario("x")
-    with pytest.raises(ConfigError, match="there is no such scenario"):
+    with pytest.raises(ConfigError, match="there is no such file"):
         load_scenario(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_scenario(f"{tmp_path}/")

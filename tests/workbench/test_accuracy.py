@@ -5,8 +5,9 @@ import numpy as np
 
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.space import SearchSpace, SpaceSpec
-from adaspring.workbench.accuracy import fit_tables, judge, percent_of, verdicts
+from adaspring.space import SearchSpace, SpaceSpec, analytic_tables, subnet_costs
+from adaspring.tables import SlotTable
+from adaspring.workbench.accuracy import fit_percent, fit_tables, judge, percent_of, promised, verdicts
 from adaspring.workbench.data import Rows
 from adaspring.workbench.sampling import diverse
 
@@ -45,6 +46,25 @@ def test_tables_predict_what_adds_up_along_the_slots(small_spec: SpaceSpec) -> N
     assert tables.error_points < 0.2
     assert tables.kendall_tau > 0.95
     assert 300 == tables.subnets
+
+
+def test_what_tables_promise_most_is_found(small_spec: SpaceSpec) -> None:
+    """No subnet is promised more accuracy than the best of the front, and the front is one: less costs accuracy."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    drawn = diverse(space, rng, 300)
+    table = fit_percent(space, drawn, 90.0 + rng.normal(0, 1, 300))
+    front = promised(space, table)
+    accuracy, macs = (
+        table.evaluate(space, front),
+        SlotTable.of_macs(space, analytic_tables(space)).evaluate(space, front),
+    )
+    others = table.evaluate(space, space.random(rng, 2000))
+    assert accuracy.max() >= others.max()
+    assert len(front) > 1
+    for one in range(len(front)):
+        cheaper = (macs < macs[one]) & (accuracy > accuracy[one])
+        smaller = subnet_costs(space, front[one]).parameters
+        assert all(subnet_costs(space, genome).parameters > smaller for genome in front[cheaper])
 
 
 def test_the_stated_error_is_that_on_subnets_held_out(small_spec: SpaceSpec) -> None:

@@ -17,14 +17,14 @@ def test_the_shipped_recipe_can_be_read(clone: Path) -> None:
         (
             "weight_decay",
             "weight_decai",
-            "unknown field `weight_decai` - at `$.training`; did you mean 'weight_decay'?",
+            "unknown field `weight_decai` - at `$.training`; did you mean weight_decay?",
         ),
         ("[accuracy]", "[qqqqqqqq]", "unknown field `qqqqqqqq`"),
         ("epochs = 4", 'epochs = "4"', "at `$.training.ensemble.epochs`"),
         ('name = "tiny"', "", "missing required field `name`"),
         ("stride = 2, operators", "stride = 2, skippable = true, operators", "cannot be skippable"),
         ('"conv", "dwsep"]', '"conv", "magic"]', "slot 2: operators must be some of"),
-        ("seed = 1", "seed = ", "no TOML"),
+        ("seed = 1", "seed = ", "not TOML"),
     ],
 )
 def test_a_bad_recipe_is_refused_by_key(recipe_path: Path, before: str, after: str, said: str) -> None:
@@ -38,5 +38,5 @@ def test_a_bad_recipe_is_refused_by_key(recipe_path: Path, before: str, after: s
 
 def test_a_missing_recipe_is_said_to_be_missing(tmp_path: Path) -> None:
     """No traceback for a wrong path."""
-    with pytest.raises(RecipeError, match="cannot be read: No such file"):
+    with pytest.raises(RecipeError, match="there is no such file"):
         load_recipe(tmp_path / "none.toml")

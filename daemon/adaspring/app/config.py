@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
-import sys
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -16,12 +14,7 @@ from adaspring.app.trial import TrialConfig
 from adaspring.decide import Policy, with_preset
 from adaspring.engine import EngineChoice
 from adaspring.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from adaspring.toml_file import nearest, read_toml
 
 #: Longest time between two looks at the sensors, in seconds: a context of more than a minute ago is none.
 MOST_INTERVAL_S = 60.0
@@ -163,15 +156,7 @@ def load_config(path: Path) -> Config:
         ConfigError: With the file, the key, what it must be, and for an unknown key the
             one that was probably meant.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: this is not TOML: {error}") from error
-    return parse_config(data, str(path))
+    return parse_config(read_toml(path, ConfigError), str(path))
 
 
 def parse_config(data: dict[str, Any], where: str) -> Config:
@@ -258,9 +243,7 @@ def _unknown_keys(data: dict[str, Any], kind: type[msgspec.Struct], prefix: str 
     messages: list[str] = []
     for key, value in data.items():
         if key not in hints:
-            close = difflib.get_close_matches(key, hints, n=1)
-            hint = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(hints)}"
-            messages.append(f"unknown key {prefix}{key}: {hint}")
+            messages.append(f"unknown key {prefix}{key}: {nearest(key, hints, prefix)}")
         elif isinstance(value, dict) and _is_struct(hints[key]):
             messages += _unknown_keys(value, hints[key], f"{prefix}{key}.")
     return messages

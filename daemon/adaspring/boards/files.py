@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import sys
 from pathlib import Path
 
 import msgspec
 
 from adaspring.boards.profile import DeviceProfile
 from adaspring.errors import BoardError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from adaspring.toml_file import nearest, read_toml
 
 
 def load_profile(name_or_path: str | Path, *, folder: Path) -> DeviceProfile:
@@ -36,9 +30,7 @@ def load_profile(name_or_path: str | Path, *, folder: Path) -> DeviceProfile:
     path = folder / f"{text}.toml"
     if not path.is_file():
         known = sorted(entry.stem for entry in folder.glob("*.toml"))
-        close = difflib.get_close_matches(text, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}"
-        raise BoardError(f"there is no device profile {text!r} in {folder}: {hint}")
+        raise BoardError(f"there is no device profile {text!r} in {folder}: {nearest(text, known)}")
     return _read(path)
 
 
@@ -52,15 +44,9 @@ def load_profiles(folder: Path) -> tuple[DeviceProfile, ...]:
 
 
 def _read(path: Path) -> DeviceProfile:
+    data = read_toml(path, BoardError)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
         profile = msgspec.convert(data, DeviceProfile)
-    except FileNotFoundError:
-        raise BoardError(f"{path}: there is no such device profile") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BoardError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BoardError(f"{path}: this is not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise BoardError(f"{path}: {error}") from error
     if profile.name != path.stem:

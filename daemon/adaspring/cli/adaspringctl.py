@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+import msgspec
 from rich.console import Console
 
 import adaspring
@@ -28,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
         command(options, Console(highlight=False))
     except AdaSpringError as error:
         print(f"adaspringctl: {error}", file=sys.stderr)
+        return 1
+    except msgspec.ValidationError as error:
+        print(f"adaspringctl: the daemon answers as another version does ({error}); restart it", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # Whoever reads has had enough (`adaspringctl events | head`); what is buffered goes nowhere.

@@ -24,11 +24,7 @@ from adaspring.client import ControlClient
 from adaspring.errors import ConfigError
 from adaspring.resources import resource
 from adaspring.simulate import DayReplay, DayState, LiveTree, board_trees, load_board_tree, load_scenario, on_board
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from adaspring.toml_file import read_toml
 
 _REFRESH_HZ = 8.0
 #: Hours pass in minutes here, so what takes time in the field takes a hundredth of it, unless a configuration
@@ -125,10 +121,7 @@ def _config(path: Path | None, profile: str) -> dict[str, Any]:
     """Configuration of the daemon: the person's, where there is one, on the emulated board."""
     config = dict(_DEFAULTS)
     if path is not None:
-        try:
-            config = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        config = read_toml(path, ConfigError)
         parse_config(config, str(path))
     # Frames are computed on this machine: timing them would give tables of another board a wrong name.
     return {**config, "device": {"profile": profile, "background_profiling": False}}

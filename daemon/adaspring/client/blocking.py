@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable
-from types import TracebackType
 from typing import TypeVar
 
 import msgspec
 import numpy.typing as npt
 
+from adaspring.client.closing import Closing
 from adaspring.client.core import Codec, Outgoing, Result, result
 from adaspring.client.curve import CurveKeys
 from adaspring.client.endpoints import default_endpoint
@@ -23,7 +23,7 @@ from adaspring.serve.protocol import MetaHeader, Statistics
 H = TypeVar("H", bound=msgspec.Struct)
 
 
-class Client:
+class Client(Closing):
     """Asks the daemon, and waits for its answer.
 
     A request that stays without an answer is sent again over a new connection, so a
@@ -55,16 +55,6 @@ class Client:
         self._timeout_s = timeout_s
         self._codec = Codec(model)
         self._exchange = Exchange(self.endpoint, self._codec, timeout_s=timeout_s, retries=retries, curve=curve)
-
-    def __enter__(self) -> Client:  # noqa: PYI034 - typing.Self came with Python 3.11
-        """Do nothing: the client is connected already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Close the connection."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import zmq
 
+from adaspring.client.closing import Closing
 from adaspring.client.core import reply_error
 from adaspring.client.endpoints import connect, default_endpoint, no_answer, nobody_there
 from adaspring.serve.protocol import decode_control_reply, encode_control_call
 
 
-class ControlClient:
+class ControlClient(Closing):
     """Gives a daemon commands. One thread uses it."""
 
     def __init__(self, endpoint: str | None = None, *, timeout_s: float = 5.0) -> None:
@@ -25,16 +25,6 @@ class ControlClient:
         self.endpoint = endpoint or default_endpoint("control.sock")
         self._timeout_s = timeout_s
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-
-    def __enter__(self) -> ControlClient:  # noqa: PYI034 - typing.Self came with Python 3.11
-        """Do nothing: each call connects by itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Free what the calls used."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
 
 import zmq
 
+from adaspring.client.closing import Closing
 from adaspring.client.endpoints import connect, default_endpoint
 from adaspring.serve.protocol import TOPICS, Event, Topic, decode_event
 
 
-class EventSubscriber:
+class EventSubscriber(Closing):
     """Listens to a daemon; iterating over it yields its events. One thread uses it.
 
     It outlives restarts of the daemon, whose sequence numbers then start again.
@@ -40,16 +40,6 @@ class EventSubscriber:
             raise
         for topic in topics:
             self._socket.subscribe(topic)
-
-    def __enter__(self) -> EventSubscriber:  # noqa: PYI034 - typing.Self came with Python 3.11
-        """Do nothing: it is subscribed already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Stop listening."""

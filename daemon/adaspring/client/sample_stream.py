@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from types import TracebackType
 
 import numpy.typing as npt
 
+from adaspring.client.closing import Closing
 from adaspring.client.core import Codec, Incoming, Outgoing
 from adaspring.client.exchange import Exchange
 from adaspring.client.windows import StreamCodec, StreamWish, Window
@@ -18,7 +18,7 @@ from adaspring.errors import ConnectError, NotFoundError, TimedOutError
 from adaspring.serve.protocol import MetaHeader
 
 
-class SampleStream:
+class SampleStream(Closing):
     """A stream of samples; `Client.stream` opens it. One thread uses it, the one of its client."""
 
     def __init__(self, exchange: Exchange, codec: Codec, metadata: MetaHeader, wish: StreamWish) -> None:
@@ -28,16 +28,6 @@ class SampleStream:
         self._stream = StreamCodec(codec, metadata, wish)
         self._pushed: deque[Incoming] = deque()
         self._open()
-
-    def __enter__(self) -> SampleStream:  # noqa: PYI034 - typing.Self came with Python 3.11
-        """Do nothing: the stream is open already."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     @property
     def reopened(self) -> int:

@@ -6,18 +6,12 @@ The files name their sources. Texts hold the values of a state in braces, as `st
 
 from __future__ import annotations
 
-import difflib
-import sys
 from pathlib import Path
 
 import msgspec
 
 from adaspring.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from adaspring.toml_file import nearest, read_toml
 
 #: The tree of no board in particular.
 SIMULATED = "simulated"
@@ -55,7 +49,5 @@ def load_board_tree(name: str) -> BoardTree:
     """
     known = board_trees()
     if name not in (*known, SIMULATED):
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        raise ConfigError(f"there is no board {name!r} to emulate: {hint}")
-    return msgspec.convert(tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8")), BoardTree)
+        raise ConfigError(f"there is no board {name!r} to emulate: {nearest(name, known)}")
+    return msgspec.convert(read_toml(_FOLDER / f"{name}.toml", ConfigError), BoardTree)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 
 from adaspring.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from adaspring.toml_file import nearest, read_toml
 
 DEFAULT_SCENARIO = "summer-day"
 HOURS_OF_A_DAY = 24.0
@@ -271,20 +265,13 @@ def load_scenario(name_or_path: str | Path = DEFAULT_SCENARIO) -> Scenario:
         return _read(Path(text))
     known = scenarios()
     if text not in known:
-        close = difflib.get_close_matches(text, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        raise ConfigError(f"there is no scenario {text!r}: {hint}")
+        raise ConfigError(f"there is no scenario {text!r}: {nearest(text, known)}")
     return _read(_FOLDER / f"{text}.toml")
 
 
 def _read(path: Path) -> Scenario:
+    content = read_toml(path, ConfigError)
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Scenario)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such scenario") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: this is not TOML: {error}") from error
+        return msgspec.convert(content, Scenario)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error

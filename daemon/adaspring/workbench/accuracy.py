@@ -12,7 +12,7 @@ import numpy.typing as npt
 from adaspring.bundle import AccuracyTables
 from adaspring.engine.base import Engine, Subnet
 from adaspring.space import Genome, SearchSpace, analytic_tables
-from adaspring.tables import SlotTable, fit_slot_table, kendall_tau
+from adaspring.tables import SlotTable, build_atlas, fit_slot_table, kendall_tau
 from adaspring.workbench.data import Rows
 
 Array = npt.NDArray[np.float64]
@@ -20,6 +20,9 @@ Verdicts = npt.NDArray[np.bool_]
 
 #: Parts of the cross-validation that tells how well the tables predict.
 FOLDS = 5
+
+#: Subnets of a front that are measured at most.
+PROMISED = 128
 
 #: Draws of a bootstrap.
 DRAWS = 100
@@ -132,15 +135,30 @@ def fit_tables(space: SearchSpace, genomes: Genome, right: Verdicts) -> tuple[Ac
     percent, fold = percent_of(right), np.arange(len(genomes)) % FOLDS
     predicted = np.empty(len(genomes))
     for held in (fold == part for part in range(FOLDS)):
-        predicted[held] = _fit(space, genomes[~held], percent[~held]).evaluate(space, genomes[held])
+        predicted[held] = fit_percent(space, genomes[~held], percent[~held]).evaluate(space, genomes[held])
     judgement = judge(predicted, right)
     tables = AccuracyTables(
-        percent=_fit(space, genomes, percent),
+        percent=fit_percent(space, genomes, percent),
         error_points=judgement.error_points,
         kendall_tau=judgement.kendall_tau,
         subnets=len(genomes),
     )
     return tables, judgement
+
+
+def promised(space: SearchSpace, percent: SlotTable) -> Genome:
+    """The front that a table promises, over what needs no device to know: MACs and parameters.
+
+    A search goes where the table promises most, and of all subnets it finds those that the
+    table flatters. So these are measured as well, and the table is fitted again with them.
+
+    Args:
+        space: The search space.
+        percent: Predicted accuracy.
+    """
+    analytic = analytic_tables(space)
+    macs, parameters = SlotTable.of_macs(space, analytic), SlotTable.of_parameters(space, analytic)
+    return build_atlas(space, percent, macs, macs, parameters, members=PROMISED).genomes
 
 
 def unmeasured(space: SearchSpace) -> AccuracyTables:
@@ -149,7 +167,8 @@ def unmeasured(space: SearchSpace) -> AccuracyTables:
     return AccuracyTables(macs, error_points=100.0, kendall_tau=0.0, subnets=0)
 
 
-def _fit(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTable:
+def fit_percent(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTable:
+    """A table that predicts the accuracy of subnets from that of some, in percent."""
     prior = _by_choice(space, genomes, percent)
     return fit_slot_table(space, genomes, percent, prior, relative=False).table
 

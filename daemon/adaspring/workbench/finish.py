@@ -24,7 +24,7 @@ from adaspring.bundle import (
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import WorkbenchError
 from adaspring.space import SearchSpace, SpaceSpec
-from adaspring.workbench.accuracy import fit_tables, unmeasured, verdicts
+from adaspring.workbench.accuracy import fit_percent, fit_tables, percent_of, promised, unmeasured, verdicts
 from adaspring.workbench.card import write_card
 from adaspring.workbench.data import load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
@@ -65,8 +65,13 @@ def finish(
     bundle = draft(recipe, material.labels, space, weights, material.scale)
     rng = np.random.default_rng([recipe.training.seed, 2])
     genomes = with_ends(space, diverse(space, rng, recipe.accuracy.subnets))
+    engine = OnnxEngine(bundle)
     with steps(console, "accuracy", len(genomes)) as tell:
-        tables, judgement = fit_tables(space, genomes, verdicts(OnnxEngine(bundle), genomes, material.validation, tell))
+        right = verdicts(engine, genomes, material.validation, tell)
+    front = promised(space, fit_percent(space, genomes, percent_of(right)))
+    with steps(console, "front", len(front)) as tell:
+        right = np.concatenate([right, verdicts(engine, front, material.validation, tell)])
+    tables, judgement = fit_tables(space, np.concatenate([genomes, front]), right)
     bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
 
     test = load_rows(material.data, recipe, "test")

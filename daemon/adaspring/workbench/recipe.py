@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from re import search
 from typing import Literal, get_args
@@ -14,13 +12,9 @@ import msgspec
 from adaspring.errors import FeatureError, RecipeError, SpaceError
 from adaspring.features import Preprocessing, build_pipeline
 from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.toml_file import nearest, read_toml
 from adaspring.workbench.augments import Augment
 from adaspring.workbench.sources import DataSection
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class InputSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,12 +156,7 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: If it is missing, no TOML, or has a wrong key or value; the message names it.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe {path} is no TOML: {error}") from error
+    content = read_toml(path, RecipeError)
     try:
         recipe = msgspec.convert(content, Recipe)
         SearchSpace(recipe.space)
@@ -187,8 +176,7 @@ def _suggestion(message: str) -> str:
     unknown = search(r"unknown field `(\w+)`", message)
     if unknown is None:
         return ""
-    near = get_close_matches(unknown.group(1), sorted(_keys(Recipe)), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; {nearest(unknown.group(1), sorted(_keys(Recipe)))}"
 
 
 def _keys(section: type[msgspec.Struct]) -> set[str]:

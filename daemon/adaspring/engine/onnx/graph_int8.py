@@ -52,11 +52,12 @@ class _Writer:
 
     def quantize_input(self, axes: int) -> Codes:
         grid, factors = self._subnet.input, self._subnet.channel_scale
-        # Each channel is scaled and rounded in one operation.
+        # Each channel is scaled and rounded in one operation, before channels come last: onnxruntime
+        # takes the rows of a channel in one call each, and would take every element by itself.
         self.tensors["input.s"] = (grid.scale / factors).astype(np.float32)
         self.tensors["input.z"] = np.full(len(factors), grid.zero, dtype=np.uint8)
-        self._append("Transpose", (INPUT,), "last", perm=(0, *range(2, axes + 2), 1))
-        self._append("QuantizeLinear", ("last", "input.s", "input.z"), "input", axis=axes + 1)
+        self._append("QuantizeLinear", (INPUT, "input.s", "input.z"), "quantized", axis=1)
+        self._append("Transpose", ("quantized",), "input", perm=(0, *range(2, axes + 2), 1))
         return "input", grid
 
     def convolve(self, layer: Layer, x: Codes) -> Codes:
