@@ -1,7 +1,8 @@
 #!/bin/sh
 # Build dist/adaspring_VERSION_ARCH.deb: `build-deb.sh PYTHON [amd64|arm64]`. PYTHON has `build` and `setuptools`.
 #
-# Wheels come with hashes from deploy/debian/requirements.txt; the package is put together in a Debian 12 without a network.
+# Wheels come with hashes from deploy/debian/requirements.txt; the package is put together in a Debian without a
+# network, for that release of it: Debian 12, or what $DEBIAN_SUITE names (bookworm, trixie).
 # Root only (debootstrap, unshare). Ends with 75 (try again later) where something cannot be fetched.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,27 +17,35 @@ case "$arch" in
         exit 1
         ;;
 esac
+case "${DEBIAN_SUITE:=bookworm}" in
+    bookworm) release=3.11 minors= suffix= ;;
+    trixie) release=3.13 minors="41 40 39 38 37" suffix=+deb13 ;;
+    *)
+        echo "build-deb.sh: no package is built for $DEBIAN_SUITE; known are bookworm and trixie" >&2
+        exit 1
+        ;;
+esac
 [ "$(id -u)" = 0 ] || {
     echo "build-deb.sh: making a Debian root needs root: sudo make deb" >&2
     exit 1
 }
 
 root=$(sh scripts/debian-root.sh "$arch")
-work=.cache/system/deb-$arch
+work=.cache/system/deb-$DEBIAN_SUITE-$arch
 wheels=$work/wheels
 mkdir -p "$wheels" "$work/layer" dist
 rm -rf "$work/in"
 mkdir -p "$work/in"
 
-# Every platform tag that the glibc of Debian 12 (2.36) runs.
+# Every platform tag that the release's glibc runs; that of Debian 12 is 2.36.
 platforms=
-for minor in 36 35 34 31 28 27 26 24 17; do
+for minor in $minors 36 35 34 31 28 27 26 24 17; do
     platforms="$platforms --platform manylinux_2_${minor}_$machine"
 done
 # The list is meant to be split into words.
 # shellcheck disable=SC2086
 "$python" -m pip --disable-pip-version-check download --quiet --no-deps --no-build-isolation --require-hashes \
-    --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
+    --python-version $release --implementation cp --abi "cp$(echo $release | tr -d .)" --abi abi3 --abi none \
     $platforms --platform "manylinux2014_$machine" --platform "linux_$machine" \
     --requirement deploy/debian/requirements.txt --dest "$wheels" || {
     echo "build-deb.sh: what deploy/debian/requirements.txt names cannot be fetched; is there a network?" >&2
@@ -56,6 +65,7 @@ PYTHONPATH=$work/in/source/daemon "$python" scripts/manual.py --output "$work/in
 epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)
 SOURCE_DATE_EPOCH=$epoch PYTHONPATH=$work/in/source/daemon "$python" scripts/sbom.py --output "$work/in/bill"
 version=$("$python" -c 'import pathlib, sys; print(next(pathlib.Path(sys.argv[1]).glob("*.whl")).name.split("-")[1])' "$work/in")
+version=$version$suffix
 cp deploy/debian/requirements.txt deploy/debian/assemble.sh "$work/in"
 
 # In namespaces of its own, over a layer that is gone afterwards. No container manager: it would leave control groups behind,
@@ -78,7 +88,7 @@ unshare --mount --pid --net --ipc --uts --fork --kill-child \
         exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@" \
             /bin/sh /build/in/assemble.sh
     ' sh "$root" "$PWD/$work/in" "$PWD/$wheels" "$PWD/dist" "$PWD/$work/layer" \
-    VERSION="$version" ARCH="$arch" \
+    VERSION="$version" ARCH="$arch" PYTHON="python$release" \
     SOURCE_DATE_EPOCH="$epoch" \
     </dev/null >"$work/assemble.log" 2>&1 || {
     tail -n 30 "$work/assemble.log" >&2

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make a small Debian 12 below .cache/system and print its folder: `debian-root.sh [amd64|arm64]`.
+# Make a small Debian below .cache/system and print its folder: `debian-root.sh [amd64|arm64]`. It is Debian 12, or what
+# $DEBIAN_SUITE names: bookworm or trixie (Debian 13).
 #
 # The package is built in it without a network, and the system test boots it. Made once (two to three minutes); root only.
 # A foreign architecture runs under qemu-user, which binfmt_misc must know (Debian: qemu-user-static).
@@ -8,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 arch=${1:-$(dpkg --print-architecture)}
-suite=bookworm
+suite=${DEBIAN_SUITE:-bookworm}
 root=$PWD/.cache/system/$suite-$arch
 # What systemd and the package need, and what compiles the one dependency that comes as source.
 packages=systemd,systemd-sysv,dbus,python3,python3-pip,python3-venv,python3-setuptools,python3-wheel

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Put the package together, inside a Debian without a network; scripts/build-deb.sh starts it.
 #
-# /build/in: wheel, source, manual pages, bill of materials, requirements. /build/wheels: what the requirements name. /build/out: the package.
+# $VERSION, $ARCH and $PYTHON say of what. /build/in: wheel, source, manual pages, bill of materials, requirements.
+# /build/wheels: what the requirements name. /build/out: the package.
 set -eu
 
 prefix=/opt/adaspring
@@ -10,12 +11,12 @@ stage=/build/stage
 umask 022
 
 # In its final place, so that launchers carry the right path.
-python3.11 -m venv --without-pip "$prefix"
+"$PYTHON" -m venv --without-pip "$prefix"
 # The one source distribution is built with Debian's setuptools, which the environment itself does not have.
 PYTHONPATH=/usr/lib/python3/dist-packages \
-    python3.11 -m pip --disable-pip-version-check --python "$prefix/bin/python" install --quiet --no-index --no-deps \
+    "$PYTHON" -m pip --disable-pip-version-check --python "$prefix/bin/python" install --quiet --no-index --no-deps \
     --ignore-installed --no-build-isolation --find-links /build/wheels --require-hashes --requirement /build/in/requirements.txt
-python3.11 -m pip --disable-pip-version-check --python "$prefix/bin/python" install --quiet --no-index --no-deps \
+"$PYTHON" -m pip --disable-pip-version-check --python "$prefix/bin/python" install --quiet --no-index --no-deps \
     /build/in/*.whl
 # Compiled here: nobody who runs it may write there.
 "$prefix/bin/python" -m compileall -q -x 'site-packages/numpy/.*/tests' "$prefix/lib" || true
@@ -62,7 +63,7 @@ Version: $VERSION
 Architecture: $ARCH
 Maintainer: AdaSpring maintainers <adaspring@localhost>
 Installed-Size: $(du -sk "$stage" | cut -f1)
-Depends: python3 (>= 3.11), python3 (<< 3.12), systemd, libsystemd0
+Depends: python3 (>= ${PYTHON#python}), python3 (<< 3.$((${PYTHON#python3.} + 1))), systemd, libsystemd0
 Section: science
 Priority: optional
 Description: inference daemon whose network evolves with the device it runs on

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adaspring.app.commands import COMMANDS
+from adaspring.bundle import load_bundle
 from adaspring.bundle.manifest import Manifest
 from adaspring.resources import resource
 from adaspring.space import OPERATORS, SlotSpec, SpaceSpec
@@ -48,3 +49,21 @@ def test_page_on_the_protocol_names_every_command(clone: Path) -> None:
     page = (clone / "docs" / "protocol.md").read_text(encoding="utf-8").partition("| command | result |")[2]
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, flags=re.MULTILINE)
     assert set(COMMANDS) == {name for row in rows for name in re.findall(r"\w+", row)}
+
+
+def test_symptoms_are_words_of_the_code(clone: Path) -> None:
+    """Messages that the page on troubleshooting quotes up to an ellipsis are still those that people see."""
+    page = (clone / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"`([a-z][a-z' ]+) …", page)
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (clone / "daemon").rglob("*.py"))
+    assert len(quoted) >= 3
+    assert [] == [message for message in quoted if message not in code]
+
+
+def test_pictures_are_of_the_bundle_that_ships(clone: Path) -> None:
+    """Name, version and subnet that they show are its own; `make pictures` draws them anew."""
+    bundle = load_bundle(resource("models", "har", "bundle"))
+    picture = (clone / "docs" / "pictures" / "top.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert f">{bundle.manifest.name} {bundle.manifest.version}<" in picture
+    (subnet,) = re.findall(r">((?:f32|i8):[\w.-]+)<", picture)
+    assert subnet == bundle.space.format(bundle.space.parse(subnet))

@@ -60,3 +60,13 @@ def test_failures_are_counted(serve_toy: Serve, sample: Callable[..., Path]) -> 
     tally = app.tally
     assert (tally.failed, 0) == (tally.sent, tally.answered)
     assert "shape" in tally.error
+
+
+def test_frames_that_are_turned_away_are_not_lost(serve_toy: Serve, sample: Callable[..., Path]) -> None:
+    """A daemon that sheds load answers so, with a hint; that is no failure."""
+    running = serve_toy()
+    running.plane.shed(1e-9)
+    app = SensingApp(running.endpoint, sample(2, 3))
+    stream(app, lambda: app.tally.turned_away >= 2)
+    tally = app.tally
+    assert (tally.sent, 0) == (tally.turned_away + tally.answered, tally.failed)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.client import Client
-from adaspring.errors import ClientError
+from adaspring.errors import ClientError, UnavailableError
 
 #: Frames over which the running accuracy is taken.
 RECENT = 200
@@ -28,6 +28,7 @@ class Tally:
         sent: Frames sent.
         answered: Frames answered.
         failed: Frames without an answer, or with an error.
+        turned_away: Frames that the daemon had no time for: a full queue, or an emergency in which it sheds load.
         right: Answers that named the true label.
         recent: Whether the last answers were right.
         round_trips_us: The last round trips, in microseconds.
@@ -39,6 +40,7 @@ class Tally:
     sent: int = 0
     answered: int = 0
     failed: int = 0
+    turned_away: int = 0
     right: int = 0
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT))
     round_trips_us: deque[float] = field(default_factory=lambda: deque(maxlen=2000))
@@ -96,6 +98,9 @@ class SensingApp:
         tally.sent += 1
         try:
             result = client.infer(self._x[index])
+        except UnavailableError:
+            tally.turned_away += 1
+            return
         except ClientError as error:
             tally.failed += 1
             tally.error = str(error)

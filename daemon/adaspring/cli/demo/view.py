@@ -96,7 +96,8 @@ def _frames(moment: Moment) -> Group:
     accuracy = f"{100 * sum(recent) / len(recent):.1f} %" if recent else "—"
     saved = 1 - moment.energy_mj / moment.full_energy_mj if moment.full_energy_mj else 0.0
     table = Table.grid(padding=(0, 1))
-    table.add_row("answered", f"{tally.answered:,}", f"lost {tally.failed}")
+    away = f", {tally.turned_away} turned away" if tally.turned_away else ""
+    table.add_row("answered", f"{tally.answered:,}", f"lost {tally.failed}{away}")
     table.add_row("right", accuracy, f"of last {len(recent)}")
     table.add_row("spent", f"{moment.energy_mj:,.0f} mJ", f"{saved:.0%} saved")
     truth, named = tally.last
@@ -127,6 +128,8 @@ def summary(moment: Moment) -> RenderableType:
     """What the day came to."""
     tally = moment.tally
     rows = [("frames answered", f"{tally.answered:,} of {tally.sent:,}, {tally.failed} lost")]
+    if tally.turned_away:
+        rows.append(("frames turned away, for want of time", f"{tally.turned_away:,}"))
     if tally.answered:
         trips_us = sorted(tally.round_trips_us)
         saved = 1 - moment.energy_mj / moment.full_energy_mj if moment.full_energy_mj else 0.0

@@ -106,16 +106,12 @@ class Feed:
     def _catch_up(self) -> None:
         """What a late subscriber missed: recent evolutions, and the newest event of each topic with its number."""
         evolutions = msgspec.convert(self._control.call("decisions"), list[Evolution])
-        told = [_of_evolution(evolution) for evolution in evolutions if evolution.swapped]
         self._newest_s = evolutions[-1].at_s
         self._sequences.clear()
-        for event in msgspec.convert(self._control.call("snapshot"), list[Event]):
-            # The newest evolution is told by both, unless it came between the two calls.
-            known = event.topic == "evolution" and event.data["at_s"] == self._newest_s
-            happening = self._read(event)
-            if happening is not None and not known:
-                told.append(happening)
-        self.happenings = deque(sorted(told, key=lambda happening: happening.at), maxlen=_KEPT)
+        newest = [self._read(event) for event in msgspec.convert(self._control.call("snapshot"), list[Event])]
+        # What is told twice is equal, and stays once.
+        told = {*self.happenings, *(_of_evolution(evolution) for evolution in evolutions), *newest}
+        self.happenings = deque(sorted(filter(None, told), key=lambda happening: happening.at), maxlen=_KEPT)
 
     def _take(self, event: Event) -> bool:
         if event.sequence <= self._sequences.get(event.topic, 0):
@@ -131,7 +127,7 @@ class Feed:
         if event.topic == "evolution":
             evolution = msgspec.convert(event.data, Evolution)
             self._newest_s = evolution.at_s
-            return _of_evolution(evolution) if evolution.swapped else None
+            return _of_evolution(evolution)
         if event.topic == "failure":
             sentence = f"evolution failed, the subnet goes on: {event.data['error']}"
             return Happening(event.at, sentence, alarming=True)
@@ -144,6 +140,8 @@ def _of_throttling(event: Event) -> Happening:
     return Happening(event.at, f"{told} ({event.data['source'] or event.data['reason']})", alarming=bool(throttled))
 
 
-def _of_evolution(evolution: Evolution) -> Happening:
+def _of_evolution(evolution: Evolution) -> Happening | None:
+    if not evolution.swapped:
+        return None
     at = datetime.fromisoformat(evolution.at)
     return Happening(at, evolution.cause.sentence, evolution.subnet, evolution.total_us)
