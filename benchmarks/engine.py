@@ -18,7 +18,11 @@ import numpy as np
 import onnxruntime
 import torch
 
-from adaspring.engine.onnx.engine import OnnxEngine
+from adaspring.bundle import Bundle
+from adaspring.engine.assemble import Assembler
+from adaspring.engine.onnx.engine import IMAGE_AXES, OnnxEngine, session_options
+from adaspring.engine.onnx.graph import encode
+from adaspring.engine.onnx.proto import INPUT, OUTPUT
 from adaspring.engine.torch.engine import TorchEngine
 from adaspring.engine.torch.subnet import TorchSubnet
 from adaspring.space import Genome, SearchSpace
@@ -46,7 +50,7 @@ def main() -> None:
     finish({"bundles": {name: _measure(name) for name in shipped()}, "rounds": ROUNDS})
 
 
-def _measure(name: str) -> dict[str, float | None]:
+def _measure(name: str) -> dict[str, Any]:
     served = bundle(name)
     space, frames = served.space, frames_of(name, 16)
     ours, eager = OnnxEngine(served), TorchEngine(served)
@@ -79,7 +83,29 @@ def _measure(name: str) -> dict[str, float | None]:
         "frozen_speedup_over_eager_torch": percentile(eager_us / frozen_us, 50),
         "freezing_ms": percentile(freezing_ms, 50),
         "max_abs_error": float(f"{max(errors):.3g}"),
+        "session_options_us": _options_us(served, frames),
     }
+
+
+def _options_us(served: Bundle, frames: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
+    """The full network under the options that sessions have, and with one of them turned about each time."""
+    shape = served.manifest.input.shape
+    assembled = Assembler(served).assemble(served.space.full())
+    model = encode(assembled, shape, served.space.spec.outputs)
+    in_blocks = len(shape) == IMAGE_AXES
+    with_arena = session_options(1, in_blocks=in_blocks)
+    with_arena.enable_cpu_mem_arena = True
+    ways = {
+        "as_served": session_options(1, in_blocks=in_blocks),
+        "with_arena": with_arena,
+        "two_threads": session_options(2, in_blocks=in_blocks),
+        "other_layout": session_options(1, in_blocks=not in_blocks),
+    }
+    sessions = [
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for options in ways.values()
+    ]
+    runs: list[Callable[[Any], object]] = [lambda x, each=each: each.run([OUTPUT], {INPUT: x}) for each in sessions]  # type: ignore[misc]
+    return {name: round(took_us, 1) for name, took_us in zip(ways, _in_turn_us(runs, frames), strict=True)}
 
 
 def _in_precision(genome: Genome, gene: int) -> Genome:

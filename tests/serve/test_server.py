@@ -446,6 +446,31 @@ def test_stop_answers_what_is_still_on_its_way(serve_toy: ServeToy, raw_client: 
     plane.stop()
 
 
+def test_stop_turns_nobody_away_who_goes_on_asking(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:
+    """After half of its time a stopping daemon takes nothing more, and computes what it took."""
+    now_s = 0.0
+    plane = serve_toy(held, clock=lambda: now_s)
+    client = raw_client(plane.endpoint)
+    client.send(infer("0"))
+    assert held.started.acquire(timeout=5)
+    for request_id in "123":
+        client.send(infer(request_id))
+    settle()
+    plane.plane.stop()
+    held.permits.release()
+    assert held.started.acquire(timeout=5)
+    client.send(infer("late"))
+    settle()
+    now_s = 0.75 * DRAIN_S
+    held.permits.release(4)
+    assert [("0", b"OK"), ("1", b"OK"), ("2", b"OK"), ("3", b"OK")] == [
+        (reply.header["id"], reply.type) for reply in (client.receive() for _ in range(4))
+    ]
+    plane.stop()
+    statistics = plane.plane.statistics()
+    assert (4, 0) == (statistics.received, statistics.rejected["draining"])
+
+
 def test_stop_does_not_wait_for_a_slow_subnet(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:
     """What cannot be computed in time is told to go elsewhere."""
     now_s = 0.0

@@ -121,6 +121,27 @@ def test_tcp_with_keys_that_only_root_reads(serving: Machine) -> None:
         assert 10 * int(found[1]) + int(found[2]) <= 15
 
 
+def test_loopback_faces_need_their_drop_in_alone(serving: Machine) -> None:
+    """With metrics.conf Prometheus finds its endpoint, and HTTP clients theirs."""
+    configuration = "[serve]\nhttp = '127.0.0.1:8000'\n[metrics]\nhttp_port = 9464"
+    with configured(serving, configuration, "cp /usr/share/adaspring/drop-ins/metrics.conf ."):
+        serving.ask()
+        fetch = "/opt/adaspring/bin/python -c \"import urllib.request as r; print(r.urlopen('{}').read())\""
+        # The first look at the sensors fills it.
+        serving.eventually(f"{fetch.format('http://127.0.0.1:9464/metrics')} | grep -q adaspring_requests_total")
+        # Anything but a status of 2xx is an exception there.
+        serving.run(fetch.format("http://127.0.0.1:8000/v2/health/ready"))
+
+
+@pytest.mark.parametrize("board", ["raspberry-pi", "jetson"])
+def test_drop_in_of_a_board_keeps_it_serving(serving: Machine, board: str) -> None:
+    """Also where a device that it lets in is not there."""
+    serving.run("groupadd --force --system video; groupadd --force --system render")
+    with configured(serving, "", f"cp /usr/share/adaspring/drop-ins/{board}.conf ."):
+        serving.ask()
+        assert "no" == shown(serving, "PrivateDevices")
+
+
 def test_signed_bundle_is_installed_by_root_and_committed_by_the_daemon(serving: Machine) -> None:
     """The key that signed it is a credential of the unit; the daemon, which is not root, ends the trial."""
     serving.run(

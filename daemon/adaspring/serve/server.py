@@ -47,7 +47,7 @@ LEAST_SEND_MARK = 8
 SEND_BYTES = 4 << 20
 #: A connection that did not finish its handshake by then is closed, in milliseconds.
 HANDSHAKE_MS = 3000
-#: Seconds in which a stopped loop answers what still waits.
+#: Seconds in which a stopped loop answers what still waits; in the first half it takes in what still comes.
 DRAIN_S = 0.8
 #: What a stopped loop has not seen for so long will not come any more, in milliseconds.
 STRAGGLE_MS = 50
@@ -195,10 +195,15 @@ class DataPlane:
         try:
             while not self._stopping:
                 self._turn(wait=True)
-            drained_by_s = self._clock() + DRAIN_S
+            taken_by_s = self._clock() + DRAIN_S / 2
+            drained_by_s = taken_by_s + DRAIN_S / 2
             # No message just now is not none: those that were sent may still be on their way through the I/O threads.
-            while (self._turn(wait=False) or self._socket.poll(STRAGGLE_MS)) and self._clock() < drained_by_s:
+            while (self._turn(wait=False) or self._socket.poll(STRAGGLE_MS)) and self._clock() < taken_by_s:
                 pass
+            # Clients that go on asking would find some turned away whenever we end; they will ask who comes next.
+            while self._queue and self._clock() < drained_by_s:
+                self._worker.expire()
+                self._worker.compute()
             for work in self._queue.clear():
                 self._outbox.turn_away(work, "draining", "the daemon is stopping; connect again")
         finally:

@@ -59,6 +59,7 @@ def screen(moment: Moment, width: int) -> RenderableType:
         width: Of the terminal; a narrow one gets shorter bars.
     """
     long, short = (16, 8) if width >= _WIDE else (6, 0)
+    precision = moment.status.subnet.partition(":")[0]
     layout = Layout()
     layout.split_column(
         Layout(_header(moment), size=3),
@@ -67,7 +68,7 @@ def screen(moment: Moment, width: int) -> RenderableType:
     )
     layout["middle"].split_row(
         Layout(_panel(context_gauges(moment.status, short), "context"), size=25 + short),
-        Layout(_panel(slots_table(moment.status.slots, long), "active subnet"), size=22 + long),
+        Layout(_panel(slots_table(moment.status.slots, long), f"active subnet ({precision})"), size=22 + long),
         Layout(_panel(_frames(moment), "frames")),
     )
     return layout
@@ -119,7 +120,7 @@ def evolution_cells(time_s: float, evolution: Evolution) -> tuple[Text, Text, Te
     return (
         Text(time_of_day(time_s), "yellow"),
         Text(f"{evolution.total_us / 1e3:.1f} ms", "bold green"),
-        Text(evolution.subnet.partition(":")[2], "cyan"),
+        Text(evolution.subnet, "cyan"),
         Text(evolution.cause.sentence),
     )
 

@@ -58,8 +58,8 @@ class OnnxEngine:
         self._shape = bundle.manifest.input.shape
         self._outputs = bundle.space.spec.outputs
         self._options = {
-            "float32": _session_options(threads, in_blocks=len(self._shape) == IMAGE_AXES),
-            "int8": _session_options(threads, in_blocks=False),
+            "float32": session_options(threads, in_blocks=len(self._shape) == IMAGE_AXES),
+            "int8": session_options(threads, in_blocks=False),
         }
 
     def prepare(self, genome: Genome) -> Prepared:
@@ -92,7 +92,7 @@ class OnnxEngine:
         return encode(self._assembler.assemble(genome), self._shape, self._outputs)
 
 
-def _session_options(threads: int, *, in_blocks: bool) -> onnxruntime.SessionOptions:
+def session_options(threads: int, *, in_blocks: bool) -> onnxruntime.SessionOptions:
     """How sessions are built.
 
     Args:
@@ -107,7 +107,8 @@ def _session_options(threads: int, *, in_blocks: bool) -> onnxruntime.SessionOpt
     # for each session and gains nothing but the layout.
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if in_blocks else level.ORT_DISABLE_ALL
-    # A session lives for one subnet: an arena of its own would only hold memory.
+    # A session lives for one subnet: an arena of its own would only hold memory, and gains
+    # nothing either (`benchmarks.engine` measures each of these choices).
     options.enable_cpu_mem_arena = False
     # Warnings go to the journal through our own errors.
     options.log_severity_level = 3
