@@ -45,6 +45,7 @@ class Served(msgspec.Struct, frozen=True):
         first: When the oldest kept decision was made; empty where that was not kept.
         last: And the newest.
         decisions: How many there are.
+        left_out: How many more were made that were not kept: too many in an hour for its disk.
         causes: How many by kind of cause.
         violations: Decisions that could not meet the budgets of their context.
         relaxed: How often which budget had to give.
@@ -70,6 +71,7 @@ class Served(msgspec.Struct, frozen=True):
     first: str
     last: str
     decisions: int
+    left_out: int
     causes: dict[str, int]
     violations: int
     relaxed: dict[str, int]
@@ -154,8 +156,10 @@ class _Log:
             self.decisions += _decisions(planner, findings)
             try:
                 found = peek_tables(planner / TABLES)
-            except (FileNotFoundError, TableError) as error:
-                findings.append(f"{device}: {error}")
+            except FileNotFoundError:
+                findings.append(f"{planner / TABLES} is missing")
+            except TableError as error:
+                findings.append(str(error))
             else:
                 tables.append(_Tables(found.facts, _typical(found.latency_us)))
         # Without a clock, as in older logs, the order of the files is all there is.
@@ -184,6 +188,7 @@ class _Log:
             first=self.decisions[0].at,
             last=last.at,
             decisions=len(self.decisions),
+            left_out=sum(decision.left_out for decision in self.decisions),
             causes=_counted(decision.cause.kind for decision in self.decisions),
             violations=sum(bool(decision.relaxed) or not decision.feasible for decision in self.decisions),
             relaxed=_counted(each.quantity for decision in self.decisions for each in decision.relaxed),
@@ -200,14 +205,16 @@ def _decisions(planner: Path, findings: list[str]) -> Iterator[KeptDecision]:
     decoder = msgspec.json.Decoder(KeptDecision)
     for path in log_files(planner):
         broken = []
-        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        lines = path.read_bytes().splitlines()
+        for number, line in enumerate(lines, start=1):
             try:
                 yield decoder.decode(line)
             except msgspec.MsgspecError as error:  # noqa: PERF203 - each line is of use without the others
                 broken.append(f"line {number}: {error}")
         if broken:
             # A device that lost power while it wrote leaves half a line, an older release lines of another kind.
-            findings.append(f"{path}: {len(broken)} lines are no decisions of this release; the first is {broken[0]}")
+            told = f"{len(broken)} of {len(lines)} lines are no decisions of this release"
+            findings.append(f"{path}: {told}; the first is {broken[0]}")
 
 
 def _typical(latency_us: SlotTable) -> float:

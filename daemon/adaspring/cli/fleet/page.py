@@ -107,6 +107,7 @@ def _violations(served: Sequence[Served]) -> str:
             each.device,
             each.model,
             f"{each.decisions:,}",
+            f"{each.left_out:,}",
             f"{each.violations:,}",
             ", ".join(f"{name} {count}" for name, count in each.relaxed.items()),
             f"{each.late:,}",
@@ -114,7 +115,7 @@ def _violations(served: Sequence[Served]) -> str:
         )
         for each in sorted(served, key=lambda each: -each.violations / each.decisions)
     ]
-    headings = ("device", "model", "decisions", "violations", "relaxed", "late", "causes")
+    headings = ("device", "model", "decisions", "left out", "violations", "relaxed", "late", "causes")
     return table(headings, rows, text=("device", "model", "relaxed", "causes"))
 
 
