@@ -17,6 +17,8 @@ for the slot's own width, on which the rank of a factorised operator depends.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -48,16 +50,19 @@ def condition_rows(space: SearchSpace, genome: Genome, slot: int) -> npt.NDArray
     return np.array(rows, dtype=np.intp)
 
 
-def _own_widths(space: SearchSpace, slot: int) -> list[int]:
+# Asked for every layer of every subnet that is assembled, so kept.
+@lru_cache(maxsize=1024)
+def _own_widths(space: SearchSpace, slot: int) -> tuple[int, ...]:
     """Widths that a slot may have, ascending; that of a skip is 0."""
-    return sorted({choice.width for choice in space.choices[slot]})
+    return tuple(sorted({choice.width for choice in space.choices[slot]}))
 
 
-def _producers(space: SearchSpace, slot: int) -> list[int]:
+@lru_cache(maxsize=1024)
+def _producers(space: SearchSpace, slot: int) -> tuple[int, ...]:
     """Slots that may be producers, the nearest first, up to one that sets the width in every subnet."""
     producers: list[int] = []
     for producer in range(slot - 1, -1, -1):
         producers.append(producer)
         if not any(space.holds(producer, choice) for choice in space.choices[producer]):
             break
-    return producers
+    return tuple(producers)

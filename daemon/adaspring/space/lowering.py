@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Protocol, TypeVar
 
@@ -160,6 +161,8 @@ def run_block(block: Block, x: T, arithmetic: Arithmetic[T]) -> T:
     return arithmetic.add(x, shortcut) if block.residual else x
 
 
+# An evolution lowers a subnet of blocks that it has mostly lowered before.
+@lru_cache(maxsize=16384)
 def lower_slot(space: SearchSpace, slot: int, operator: str, in_channels: int, width: int) -> Block:
     """The block of one slot.
 

@@ -32,7 +32,8 @@ def encode_int8(subnet: QuantizedSubnet, input_shape: tuple[int, ...], outputs: 
         writer.behind = subnet.grid_behind(block)
         source = run_block(block, source, writer)
     writer.classify(source, subnet)
-    return model(writer.nodes, writer.tensors.items(), input_shape, outputs)
+    scalars = ((name, kind, value) for name, (kind, value) in writer.scalars.items())
+    return model(writer.nodes, writer.tensors.items(), input_shape, outputs, scalars)
 
 
 class _Writer:

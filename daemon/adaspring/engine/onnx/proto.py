@@ -50,7 +50,11 @@ class Node:
 
 
 def model(
-    nodes: Iterable[Node], tensors: Iterable[tuple[str, npt.NDArray[Any]]], input_shape: tuple[int, ...], outputs: int
+    nodes: Iterable[Node],
+    tensors: Iterable[tuple[str, npt.NDArray[Any]]],
+    input_shape: tuple[int, ...],
+    outputs: int,
+    scalars: Iterable[tuple[str, str, float]] = (),
 ) -> bytes:
     """Serialise a graph that turns `INPUT` into `OUTPUT`, both float32 with a batch axis before them.
 
@@ -59,8 +63,10 @@ def model(
         tensors: Its constants.
         input_shape: Shape of one sample, without the batch axis.
         outputs: Number of logits.
+        scalars: Constants that are one number each: name, kind and size as numpy has them, value.
     """
     parts: Parts = [node_field(node) for node in nodes]
+    parts += [_scalar_field(name, kind, value) for name, kind, value in scalars]
     for name, array in tensors:
         _append_tensor(parts, name, array)
     parts.append(_signature(input_shape, outputs))
@@ -95,6 +101,11 @@ def _append_tensor(parts: Parts, name: str, array: npt.NDArray[Any]) -> None:
     parts.append(_tensor_header(name, array.shape, kind))
     stored = array.astype(f"<{kind}", order="C", copy=False).reshape(-1)
     parts.append(stored.view(np.uint8).data)
+
+
+@lru_cache(maxsize=16384)
+def _scalar_field(name: str, kind: str, value: float) -> bytes:
+    return _tensor_header(name, (), kind) + np.array(value, dtype=f"<{kind}").tobytes()
 
 
 @lru_cache(maxsize=16384)
