@@ -19,7 +19,7 @@ from benchmarks.harness import CONSOLE, finish
 #: The case study (docs/case-study.md): its day, its bundle, what its policy asks for, and what frames are judged by.
 SCENARIO, BUNDLE = "driver-day", "sound"
 CONFIG = Path(__file__).resolve().parents[1] / "docs/driver-day.toml"
-CONTRACT = Contract(deadline_ms=10.0, loss_points=1.5)
+CONTRACT = Contract(deadline_ms=6.0, loss_points=1.5)
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ ONLY_PARSED = {
     "make sbom": f"{_NETWORK}; tests/packaging/test_sbom.py runs what it runs",
     "adaspring train models/har/recipe.toml --data DIR": "trains for a quarter of an hour, on data that is not here",
     (
-        "adaspring simulate --scenario driver-day --bundle sound --config docs/driver-day.toml --deadline 10 "
+        "adaspring simulate --scenario driver-day --bundle sound --config docs/driver-day.toml --deadline 6 "
         "--loss 1.5 --out day"
     ): "a whole day, five times: minutes",
     "python -m benchmarks.day --shipped": "a whole day, five times: minutes",

@@ -34,6 +34,8 @@ REMEMBERED = 8
 #: the fewest that tell it: of 200 frames ten lie beyond it, so a single stall moves it little.
 TAIL_PERCENTILE = 95.0
 TAIL_FRAMES, LEAST_TAIL_FRAMES = 512, 200
+#: New frames that are awaited before it is worked out again: to sort so many takes a while, and an evolution waits.
+TAIL_STRIDE = 50
 #: What was learned and not confirmed for so long is forgotten, in seconds: a week.
 EXPIRES_S = 7 * 86_400.0
 
@@ -83,6 +85,7 @@ class _State:
     subnet: bytes = b""
     known: dict[bytes, float] = field(default_factory=dict)
     tail: float | None = None
+    tail_new: int = 0
     tail_window: deque[float] = field(default_factory=lambda: deque(maxlen=TAIL_FRAMES))
 
     def begin(self, subnet: bytes) -> None:
@@ -114,8 +117,10 @@ class _State:
         if len(self.window) < AGREEING:
             return
         self.tail_window.extend(ratio - self.estimate for ratio in ratios)
-        if len(self.tail_window) >= LEAST_TAIL_FRAMES:
-            self.tail = max(0.0, float(np.percentile(self.tail_window, TAIL_PERCENTILE)))
+        self.tail_new += len(ratios)
+        if len(self.tail_window) >= LEAST_TAIL_FRAMES and self.tail_new >= TAIL_STRIDE:
+            self.tail = max(0.0, _percentile(self.tail_window, TAIL_PERCENTILE))
+            self.tail_new = 0
 
     def settle(self) -> None:
         # What was known before stands until the window says more than chance.
