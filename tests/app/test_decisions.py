@@ -70,6 +70,19 @@ def test_kept_decisions_are_made_again_bit_for_bit(
     assert json.loads(capsys.readouterr().out) == {"decisions": 3, "same": 3, "different": []}
 
 
+def test_a_line_in_which_the_power_went_takes_no_other_with_it(
+    tmp_path: Path, planner: Planner, small_bundle: Bundle
+) -> None:
+    """What a start finds of it is cut off, and what is kept behind it can be made again."""
+    keep_all(DecisionLog(tmp_path), planner)
+    path = tmp_path / planner.fingerprint / DECISIONS
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 7])
+    keep_all(DecisionLog(tmp_path), planner)
+    assert path.read_bytes().startswith(whole)
+    assert all(result.same for result in redecide(tmp_path / planner.fingerprint, small_bundle))
+
+
 def test_a_decision_that_was_changed_is_told_by_line(
     tmp_path: Path, planner: Planner, small_bundle_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ folder is complete: copy it anywhere and `redecide` makes every decision again.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -136,6 +137,7 @@ class DecisionLog:
         save_tables(folder / TABLES, planner.tables)
         replace_file(folder / POLICY, msgspec.json.encode(planner.policy))
         self._forget_old(folder)
+        _drop_half_line(folder / DECISIONS)
         self._kept = fingerprint
 
     def _append(self, lines: bytes) -> None:
@@ -157,6 +159,14 @@ class DecisionLog:
         others.sort(key=lambda folder: folder.stat().st_mtime)
         for folder in others[: max(0, len(others) + 1 - MOST_PLANNERS)]:
             shutil.rmtree(folder)
+
+
+def _drop_half_line(path: Path) -> None:
+    """Cut off the line in which the power went: what is written behind it could not be read."""
+    content = path.read_bytes() if path.exists() else b""
+    whole_bytes = content.rfind(b"\n") + 1
+    if whole_bytes < len(content):
+        os.truncate(path, whole_bytes)
 
 
 @dataclass(frozen=True, slots=True)

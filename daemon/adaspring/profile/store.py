@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 from dataclasses import fields
@@ -10,6 +11,7 @@ from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
+import psutil
 
 from adaspring.errors import GenomeError, TableError
 from adaspring.space import SearchSpace
@@ -107,6 +109,7 @@ def _check_atlas(path: Path, atlas: Atlas, space: SearchSpace) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file in one step that survives a power cut (file, then folder, fsynced)."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_rests(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -121,3 +124,11 @@ def replace_file(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _clear_rests(path: Path) -> None:
+    """Remove what processes that were killed while they wrote a file have left of it."""
+    for rest in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = rest.suffix.removeprefix(".")
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+            rest.unlink(missing_ok=True)
