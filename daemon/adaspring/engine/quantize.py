@@ -13,6 +13,7 @@ logarithms of the ceiling and, where no ReLU stands before it, of the floor belo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import exp
 
 import numpy as np
 import numpy.typing as npt
@@ -44,10 +45,9 @@ class Grid:
     @staticmethod
     def of(logarithms: Array) -> Grid:
         """The grid from floor to ceiling of a range, shape ``(1,)`` or ``(2,)``; zero is always a code."""
-        bounds = np.exp(logarithms.astype(np.float64))
-        floor = bounds[1] if len(bounds) > 1 else 0.0
-        scale = float(bounds[0] + floor) / CODES
-        return Grid(scale, round(float(floor) / scale))
+        ceiling, floor = (*(exp(logarithm) for logarithm in logarithms.tolist()), 0.0)[:2]
+        scale = (ceiling + floor) / CODES
+        return Grid(scale, round(floor / scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,11 @@ class Quantizer:
                 layers[block.projection.name] = self._layer(block.projection, rows)
             for step in block.steps:
                 quantized = [self._layer(layer, rows) for layer in step]
-                # Branches that are concatenated share a grid, so that merging them is a copy.
-                widest = max((layer.grid for layer in quantized), key=lambda grid: grid.scale)
-                layers.update((layer.layer.name, replace(layer, grid=widest)) for layer in quantized)
+                if len(quantized) > 1:
+                    # Branches that are concatenated share a grid, so that merging them is a copy.
+                    widest = max((layer.grid for layer in quantized), key=lambda grid: grid.scale)
+                    quantized = [replace(layer, grid=widest) for layer in quantized]
+                layers.update((layer.layer.name, layer) for layer in quantized)
             if block.residual:
                 sums[block.name] = self._grid(block.name, rows)
         last = blocks[-1]

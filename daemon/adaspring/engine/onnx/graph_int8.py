@@ -42,12 +42,14 @@ class _Writer:
     Attributes:
         nodes: What was written so far.
         tensors: The constants that it needs.
+        scalars: Those that are one number each: kind and value by name.
         behind: Grid of the output of the block in hand.
     """
 
     def __init__(self, subnet: QuantizedSubnet) -> None:
         self.nodes: list[Node] = []
-        self.tensors: dict[str, npt.NDArray[Any]] = {_WEIGHT_ZERO: np.zeros((), dtype=np.int8)}
+        self.tensors: dict[str, npt.NDArray[Any]] = {}
+        self.scalars: dict[str, tuple[str, float]] = {_WEIGHT_ZERO: ("i1", 0)}
         self.behind = subnet.input
         self._subnet = subnet
 
@@ -68,7 +70,7 @@ class _Writer:
         names = _names(layer.name)
         self.tensors[names[0]], self.tensors[names[1]], self.tensors[names[2]] = quantized.codes, scale, bias
         weight, scales, biases = names
-        inputs = (*self._quantified(x), weight, scales, _WEIGHT_ZERO, *self._grid(target[1]), biases)
+        inputs = (*self._quantified(x), weight, scales, _WEIGHT_ZERO, *self._grid(target), biases)
         self.nodes.append(_convolution(layer, inputs))
         return target
 
@@ -76,17 +78,18 @@ class _Writer:
         grid = parts[0][1]
         inputs = tuple(name for part in parts for name in self._quantified(part))
         axis = len(self._subnet.blocks[0].steps[0][0].in_size) + 1
-        output = f"{parts[0][0]}.merged"
-        self._append("QLinearConcat", (*self._grid(grid), *inputs), output, domain=MICROSOFT, axis=axis)
-        return output, grid
+        merged = f"{parts[0][0]}.merged", grid
+        self._append("QLinearConcat", (*self._grid(merged), *inputs), merged[0], domain=MICROSOFT, axis=axis)
+        return merged
 
     def add(self, x: Codes, shortcut: Codes) -> Codes:
-        inputs = (*self._quantified(x), *self._quantified(shortcut), *self._grid(self.behind))
-        self._append("QLinearAdd", inputs, f"{x[0]}.sum", domain=MICROSOFT)
-        return f"{x[0]}.sum", self.behind
+        total = f"{x[0]}.sum", self.behind
+        inputs = (*self._quantified(x), *self._quantified(shortcut), *self._grid(total))
+        self._append("QLinearAdd", inputs, total[0], domain=MICROSOFT)
+        return total
 
     def classify(self, source: Codes, subnet: QuantizedSubnet) -> None:
-        grid = self._grid(subnet.pooled)
+        grid = self._grid(("pooled", subnet.pooled))
         inputs = (*self._quantified(source), *grid)
         self._append("QLinearGlobalAveragePool", inputs, "pooled", domain=MICROSOFT, channels_last=1)
         self._append("DequantizeLinear", ("pooled", *grid), "dequantized")
@@ -95,13 +98,13 @@ class _Writer:
         self._append("Gemm", ("features", "head.w", "head.b"), OUTPUT, transB=1)
 
     def _quantified(self, tensor: Codes) -> tuple[str, str, str]:
-        return (tensor[0], *self._grid(tensor[1]))
+        return (tensor[0], *self._grid(tensor))
 
-    def _grid(self, grid: Grid) -> tuple[str, str]:
-        """Names of the constants of a grid."""
-        scale, zero = f"s{grid.scale}", f"z{grid.zero}"
-        self.tensors[scale] = np.array(grid.scale, dtype=np.float32)
-        self.tensors[zero] = np.array(grid.zero, dtype=np.uint8)
+    def _grid(self, tensor: Codes) -> tuple[str, str]:
+        """Names of the constants of a tensor's grid: after the tensor, so that nodes recur from subnet to subnet."""
+        name, grid = tensor
+        scale, zero = f"{name}.scale", f"{name}.zero"
+        self.scalars[scale], self.scalars[zero] = ("f4", grid.scale), ("u1", grid.zero)
         return scale, zero
 
     def _append(

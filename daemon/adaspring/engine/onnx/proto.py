@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from struct import Struct
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -31,6 +32,8 @@ _FLOAT32 = 1
 #: Types of tensors by the kind and size that numpy gives them.
 _TYPES = MappingProxyType({"f4": _FLOAT32, "u1": 2, "i1": 3, "i4": 6})
 _INT, _STRING, _INTS = 2, 3, 7
+#: How one number of a kind is stored.
+_PACKED = MappingProxyType({"f4": Struct("<f"), "u1": Struct("<B"), "i1": Struct("<b")})
 
 Attribute: TypeAlias = int | str | tuple[int, ...]
 
@@ -99,13 +102,11 @@ def _signature(input_shape: tuple[int, ...], outputs: int) -> bytes:
 def _append_tensor(parts: Parts, name: str, array: npt.NDArray[Any]) -> None:
     kind = array.dtype.str[1:]
     parts.append(_tensor_header(name, array.shape, kind))
-    stored = array.astype(f"<{kind}", order="C", copy=False).reshape(-1)
-    parts.append(stored.view(np.uint8).data)
+    parts.append(np.ascontiguousarray(array, dtype=f"<{kind}").data.cast("B"))
 
 
-@lru_cache(maxsize=16384)
 def _scalar_field(name: str, kind: str, value: float) -> bytes:
-    return _tensor_header(name, (), kind) + np.array(value, dtype=f"<{kind}").tobytes()
+    return _tensor_header(name, (), kind) + _PACKED[kind].pack(value)
 
 
 @lru_cache(maxsize=16384)
