@@ -158,7 +158,6 @@ class ControlLoop:
         self._context = self._monitor.tick()
         seen_s = perf_counter()
         self._keeper.learn(self._context)
-        self._tally.look(self._data)
         spared = self._context.throttled is True or self._context.external_power is False
         self._data.spin(0.0 if spared else self._spin_us)
         cause = None if self._pinned else self._trigger.check(self._context, now_s)
@@ -167,6 +166,7 @@ class ControlLoop:
         else:
             self._evolver.warm_batches(self._data.crowd())
         self._shed()
+        self._tally.look(self._data)
         self._announcer.sensed(self._context, self._monitor.readings["throttled"])
         self._tend_tables()
         for observer in self._observers:

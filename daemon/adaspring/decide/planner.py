@@ -165,6 +165,8 @@ class Planner:
             cause: Why it was made.
         """
         found, incumbent = choice.found, choice.incumbent
+        # Its first frames are held against this; looked up now, it holds up no evolution.
+        self._uncorrected(found.genome)
         corrections, stays = choice.corrections, incumbent is not None and np.array_equal(found.genome, incumbent)
         ledger = self._formulation.ledger(corrections)
         own = _of_incumbent(corrections) if stays else corrections

@@ -101,9 +101,10 @@ class _Writer:
         return (tensor[0], *self._grid(tensor))
 
     def _grid(self, tensor: Codes) -> tuple[str, str]:
-        """Names of the constants of a tensor's grid: after the tensor, so that nodes recur from subnet to subnet."""
+        """Names of the constants of a tensor's grid, such that nodes recur from subnet to subnet."""
         name, grid = tensor
-        scale, zero = f"{name}.scale", f"{name}.zero"
+        # Behind a ReLU zero is 0, and one constant does for all.
+        scale, zero = f"{name}.scale", f"zero.{grid.zero}"
         self.scalars[scale], self.scalars[zero] = ("f4", grid.scale), ("u1", grid.zero)
         return scale, zero
 
