@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,27 @@ from adaspring.context.sysroot import Sysroot
 Put = Callable[[str, str], None]
 #: ``spoil(path, fault)`` puts a fault, or any other text, in the place of a file.
 Spoil = Callable[[Path, str], None]
+
+
+@dataclass
+class Daemon:
+    """Counters of a daemon that received nothing, and a clock that a test turns."""
+
+    received: int = 0
+    latency_p95_us: float | None = None
+    queue_depth: int = 0
+    deadline_us: float | None = None
+    now_s: float = 1000.0
+
+    def clock(self) -> float:
+        """The time that the test has set."""
+        return self.now_s
+
+
+@pytest.fixture
+def daemon() -> Daemon:
+    """Stands at 1000 s, with nothing received."""
+    return Daemon()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from adaspring.context.monitor import sensors_of
 from adaspring.context.sysroot import Sysroot
 from adaspring.context.watch import RESCAN_S
 from adaspring.simulate import DayState, LiveTree, board_trees, load_board_tree
+
+if TYPE_CHECKING:
+    from tests.context.conftest import Daemon
 
 Spoil = Callable[[Path, str], None]
 
@@ -114,21 +117,6 @@ EXPECTED: dict[str, dict[str, float]] = {
 }  # fmt: skip
 
 
-@dataclass
-class Daemon:
-    """Counters of a daemon that received nothing, and a clock that a test turns."""
-
-    received: int = 0
-    latency_p95_us: float | None = None
-    queue_depth: int = 0
-    deadline_us: float | None = None
-    now_s: float = 1000.0
-
-    def clock(self) -> float:
-        """The time."""
-        return self.now_s
-
-
 @pytest.fixture
 def root() -> Iterator[Path]:
     """A folder that other users may enter, too; in memory where that can be, for there are many small files."""
@@ -137,12 +125,6 @@ def root() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
-
-
-@pytest.fixture
-def daemon() -> Daemon:
-    """A clock at 1000 s."""
-    return Daemon()
 
 
 def watch(root: Path, tree: str, daemon: Daemon) -> Monitor:

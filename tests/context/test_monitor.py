@@ -3,9 +3,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import exp
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +15,9 @@ from adaspring.context.monitor import sensors_of
 from adaspring.context.watch import RESCAN_S, RETRY_S
 
 Put = Callable[[str, str], None]
+if TYPE_CHECKING:
+    from tests.context.conftest import Daemon
+
 Spoil = Callable[[Path, str], None]
 
 FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -53,27 +56,6 @@ FILES = {
 
 
 NOON = Reading(43_200.0, "the local clock")
-
-
-@dataclass
-class Daemon:
-    """Counters and a clock that a test turns."""
-
-    received: int = 0
-    latency_p95_us: float | None = None
-    queue_depth: int = 0
-    deadline_us: float | None = None
-    now_s: float = 1000.0
-
-    def clock(self) -> float:
-        """The time that the test has set."""
-        return self.now_s
-
-
-@pytest.fixture
-def daemon() -> Daemon:
-    """Stands at 1000 s, with nothing received."""
-    return Daemon()
 
 
 @pytest.fixture

@@ -57,6 +57,18 @@ def settle() -> None:
     time.sleep(0.15)
 
 
+def stop_while_four_are_under_way(plane: RunningPlane, client: RawClient, held: ToySubnet) -> None:
+    """Stop a plane that computes a first request while three wait, and let the first be answered."""
+    client.send(infer("0"))
+    assert held.started.acquire(timeout=5)
+    for request_id in "123":
+        client.send(infer(request_id))
+    settle()
+    plane.plane.stop()
+    held.permits.release()
+    assert held.started.acquire(timeout=5)
+
+
 @pytest.fixture
 def held(toy_subnet: type[ToySubnet]) -> ToySubnet:
     """A subnet whose runs wait for a permit."""
@@ -452,14 +464,7 @@ def test_stop_turns_nobody_away_who_goes_on_asking(serve_toy: ServeToy, raw_clie
     now_s = 0.0
     plane = serve_toy(held, clock=lambda: now_s)
     client = raw_client(plane.endpoint)
-    client.send(infer("0"))
-    assert held.started.acquire(timeout=5)
-    for request_id in "123":
-        client.send(infer(request_id))
-    settle()
-    plane.plane.stop()
-    held.permits.release()
-    assert held.started.acquire(timeout=5)
+    stop_while_four_are_under_way(plane, client, held)
     client.send(infer("late"))
     settle()
     now_s = 0.75 * DRAIN_S
@@ -477,14 +482,7 @@ def test_stop_does_not_wait_for_a_slow_subnet(serve_toy: ServeToy, raw_client: C
     now_s = 0.0
     plane = serve_toy(held, clock=lambda: now_s)
     client = raw_client(plane.endpoint)
-    client.send(infer("0"))
-    assert held.started.acquire(timeout=5)
-    for request_id in "123":
-        client.send(infer(request_id))
-    settle()
-    plane.plane.stop()
-    held.permits.release()
-    assert held.started.acquire(timeout=5)
+    stop_while_four_are_under_way(plane, client, held)
     now_s = DRAIN_S
     held.permits.release()
     replies = {reply.header["id"]: reply for reply in (client.receive() for _ in range(4))}

@@ -49,8 +49,7 @@ from adaspring.tables import DeviceTables
 _log = logging.getLogger(__name__)
 
 #: The threads share the interpreter's lock; a frame that wants it waits at most this
-#: long for the control thread to hand it over (the default is 5 ms; below this, handing over
-#: costs more than it saves: `benchmarks.interference`).
+#: long for the control thread to hand it over (the default is 5 ms).
 SWITCH_INTERVAL_S = 3e-5
 
 

@@ -124,8 +124,7 @@ class Planner:
     ) -> Choice:
         """Choose the subnet for a context; `decision` tells the rest of it.
 
-        What a person wants to know takes a quarter of the time, and the swap need not
-        wait for it.
+        What a person wants to know takes time that the swap need not wait for.
 
         Args:
             context: What the device is going through.

@@ -138,7 +138,7 @@ class _State:
 
 
 def _percentile(values: Iterable[float], percent: float) -> float:
-    """As numpy's, which takes a hundred times as long for a few dozen values: an evolution waits for it."""
+    """As numpy's, which is slow for a few dozen values: an evolution waits for it."""
     ordered = sorted(values)
     rank = (len(ordered) - 1) * percent / 100.0
     below = int(rank)

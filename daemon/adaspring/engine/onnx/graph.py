@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from adaspring.engine.assemble import Assembled
 from adaspring.engine.onnx.proto import INPUT, MICROSOFT, OUTPUT, Attribute, Node, model
-from adaspring.space import Layer, run_block
+from adaspring.space import Conv, Layer, run_block
 
 
 def encode(assembled: Assembled, input_shape: tuple[int, ...], outputs: int) -> bytes:
@@ -71,15 +71,20 @@ class _Writer:
         return output
 
 
-@lru_cache(maxsize=4096)
-def _convolution(layer: Layer, source: str) -> Node:
-    conv = layer.conv
-    attributes: dict[str, Attribute] = {
+def geometry(conv: Conv) -> dict[str, Attribute]:
+    """The attributes of a convolution, whatever it computes in."""
+    return {
         "kernel_shape": conv.kernel,
         "strides": conv.stride,
         "pads": tuple(extent // 2 for extent in conv.kernel) * 2,
         "group": conv.out_channels if conv.depthwise else 1,
     }
+
+
+@lru_cache(maxsize=4096)
+def _convolution(layer: Layer, source: str) -> Node:
+    conv = layer.conv
+    attributes = geometry(conv)
     inputs = (source, f"{layer.name}.w", f"{layer.name}.b")
     if conv.relu:
         attributes["activation"] = "Relu"

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from adaspring.engine.onnx.graph import geometry
 from adaspring.engine.onnx.proto import INPUT, MICROSOFT, OUTPUT, Attribute, Node, model
 from adaspring.engine.quantize import Grid, QuantizedSubnet
 from adaspring.space import Layer, run_block
@@ -120,12 +121,5 @@ def _names(layer: str) -> tuple[str, str, str]:
 
 @lru_cache(maxsize=4096)
 def _convolution(layer: Layer, inputs: tuple[str, ...]) -> Node:
-    conv = layer.conv
-    attributes: dict[str, Attribute] = {
-        "kernel_shape": conv.kernel,
-        "strides": conv.stride,
-        "pads": tuple(extent // 2 for extent in conv.kernel) * 2,
-        "group": conv.out_channels if conv.depthwise else 1,
-        "channels_last": 1,
-    }
+    attributes = geometry(layer.conv) | {"channels_last": 1}
     return Node("QLinearConv", inputs, layer.name, tuple(attributes.items()), MICROSOFT)
