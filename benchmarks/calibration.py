@@ -27,11 +27,11 @@ Array = npt.NDArray[np.float64]
 #: Subnets of the atlas that are held, from the quickest to the slowest of its upper half: what
 #: takes less time than the burner sleeps would notice nothing.
 SUBNETS = 8
-#: Frames of each: before, and slowed. The rolling window holds 50.
+#: Frames of each: before, and slowed. A prediction is held against the 50 frames that follow it, which it has not seen.
 FRAMES = 200
 WINDOW = 50
 LOW_PERCENTILE = 20.0
-#: A prediction so near to what is measured has recovered; told of the subnet that takes longest.
+#: A prediction so near to what follows has recovered; told of the subnet that takes longest.
 RECOVERED = 0.2
 #: Time in which the daemon may leave a subnet that has become too slow, in seconds.
 SETTLE_S = 30.0
@@ -76,16 +76,19 @@ def _errors(predicted_us: Array, quick: list[Array], slow: list[Array]) -> dict[
         old = predicted * correction.factor()
         low = float(np.percentile(loaded, LOW_PERCENTILE))
         before.append(abs(old - low) / low)
-        recovered = None
+        recovered = len(loaded)
         for count, frame in enumerate(loaded.tolist(), start=1):
             correction.observe(predicted, frame)
+            following = loaded[count : count + WINDOW]
+            if len(following) < WINDOW:
+                break
+            low = float(np.percentile(following, LOW_PERCENTILE))
             error = abs(predicted * correction.factor() - low) / low
-            if recovered is None and error <= RECOVERED:
-                recovered = count
+            if error <= RECOVERED:
+                recovered = min(recovered, count)
             if count >= WINDOW:
-                rolling = float(np.percentile(loaded[count - WINDOW : count], LOW_PERCENTILE))
-                after.append(abs(predicted * correction.factor() - rolling) / rolling)
-        frames.append(len(loaded) if recovered is None else recovered)
+                after.append(error)
+        frames.append(recovered)
         halves = [float(np.percentile(part, LOW_PERCENTILE)) for part in np.split(loaded[-2 * WINDOW :], 2)]
         repeat.append(abs(halves[1] - halves[0]) / halves[0])
     slowdown = [

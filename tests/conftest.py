@@ -101,7 +101,7 @@ def residual_spec() -> SpaceSpec:
 @pytest.fixture(scope="session")
 def residual_image_spec() -> SpaceSpec:
     """A 2-D space with a fixed strided stem, a residual stage and every operator."""
-    operators = ("conv", "fire", "dwsep", "lowrank", "spatial")
+    operators = ("conv", "fire", "dwsep", "inverted", "lowrank", "spatial")
     return SpaceSpec(
         input_channels=3,
         input_size=(17, 14),

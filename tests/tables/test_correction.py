@@ -25,24 +25,54 @@ def test_a_changed_device_is_learned_within_fifty_frames(factor: float, seed: in
     assert correction.factor() == pytest.approx(factor, rel=0.1)
 
 
-@given(st.lists(st.sampled_from([30.0, 2000.0]), min_size=1, max_size=4))
-def test_a_few_outliers_move_nothing(outliers: list[float]) -> None:
-    """Less than five outliers in a row to one side leave the factor where it was."""
+@given(st.lists(st.floats(1e-3, 1e6), max_size=9), st.integers(0, 2**32 - 1))
+def test_outliers_move_nothing(outliers: list[float], seed: int) -> None:
+    """Frames that took any time, fewer than a fifth, in any order, move the factor by no more than noise does."""
+    rng = np.random.default_rng(seed)
     correction = LatencyCorrection()
-    for _ in range(30):
-        correction.observe(100, 120)
-    before = correction.factor()
-    for measured in outliers:
+    correction.observe(100, 120 * np.exp(rng.normal(0, 0.05, 50)))
+    frames = np.concatenate([outliers, 120 * np.exp(rng.normal(0, 0.05, 50 - len(outliers)))])
+    for measured in rng.permutation(frames):
         correction.observe(100, measured)
-    assert before == correction.factor()
+    assert correction.factor() == pytest.approx(1.2 * np.exp(-0.04), rel=0.13)
 
 
-def test_outliers_to_both_sides_do_not_agree() -> None:
-    """Outliers that disagree are noise, however many."""
+@given(st.floats(0.2, 6.0), st.floats(0.2, 6.0), st.floats(0.0, 0.15), st.integers(0, 2**32 - 1))
+def test_a_step_is_followed_within_fifty_frames(before: float, after: float, share: float, seed: int) -> None:
+    """Slower or quicker by any factor, and some frames too long: fifty frames later the factor is the new one."""
+    rng = np.random.default_rng(seed)
     correction = LatencyCorrection()
-    for measured in [30.0, 400.0] * 10:
+    for factor in (before, after):
+        frames = 100 * factor * np.exp(rng.normal(0, 0.03, 50))
+        frames[rng.random(50) < share] *= 10.0
+        for measured in frames:
+            correction.observe(100, measured)
+    assert correction.factor() == pytest.approx(after, rel=0.1)
+
+
+def test_a_slower_device_is_noticed_before_most_frames_are_of_it() -> None:
+    """Sixteen frames that took twice as long, a quick one among them, outweigh any number of before."""
+    correction = LatencyCorrection()
+    correction.observe(100, [100.0] * 50)
+    slow = [200.0] * 16
+    slow[7] = 90.0
+    for measured in slow[:15]:
         correction.observe(100, measured)
-    assert correction.factor() == 1.0
+    assert correction.factor() == pytest.approx(1.0)
+    correction.observe(100, slow[15])
+    assert correction.factor() == pytest.approx(2.0)
+
+
+@given(st.floats(0.0, 0.12), st.floats(0.7, 1.0), st.integers(0, 2**32 - 1))
+def test_a_factor_does_not_wander(spread: float, share_low: float, seed: int) -> None:
+    """Frames of two kinds, seven in ten of them quick: the factor stays with the quick ones, frame after frame."""
+    rng = np.random.default_rng(seed)
+    frames = 100 * np.exp(rng.normal(0, spread, 400)) * np.where(rng.random(400) < share_low, 1.0, 1.7)
+    correction = LatencyCorrection()
+    correction.observe(100, frames[:50])
+    for measured in frames[50:]:
+        correction.observe(100, measured)
+        assert 0.7 < correction.factor() < 1.3
 
 
 def test_conditions_are_kept_apart() -> None:

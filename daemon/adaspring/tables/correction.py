@@ -24,10 +24,12 @@ from adaspring.errors import TableError
 WINDOW = 50
 #: Percentile of them that is held against the table, which holds the same of undisturbed runs.
 LOW_PERCENTILE = 20.0
-#: A measurement farther than this from the estimate, in log units (35 %), is taken for an outlier.
-OUTLIER = 0.3
-#: So many outliers in a row to one side are no accident: the device has changed.
-AGREEING = 10
+#: Fewest of them that tell it.
+LEAST_FRAMES = 10
+#: A frame farther than this above the estimate, in log units (35 %), is high.
+HIGH = 0.3
+#: So many frames of which at most one is not high are no accident: the device has become slower.
+AGREEING = 16
 #: Subnets whose own deviation is remembered under a condition.
 REMEMBERED = 8
 #: Percentile of frames that latency budgets bind, frames that its distance from the low one is learned from, and
@@ -73,15 +75,21 @@ class Learned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _State:
     """What is known under one condition.
 
-    The window holds frames of the subnet that runs. Subnets that ran before are remembered by
-    what they were off; when the one that runs gets slower or quicker, so did all of them.
+    The window holds the last frames of the subnet that runs, outliers too: its low percentile stays where
+    it was until a fifth of them are too quick or most are too slow. So it follows a device that becomes
+    quicker in ten frames, but one that becomes slower only once most frames are of after the change. That
+    change is looked for, and the frames of before it are dropped.
+
+    Subnets that ran before are remembered by what they were off; when the one that runs gets slower
+    or quicker, so did all of them.
     """
 
     estimate: float = 0.0
     frames: int = 0
     at: float = 0.0
     window: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    outliers: list[float] = field(default_factory=list)
+    since_low: int = 0
+    since_low_before: int = 0
     subnet: bytes = b""
     known: dict[bytes, float] = field(default_factory=dict)
     tail: float | None = None
@@ -91,30 +99,34 @@ class _State:
     def begin(self, subnet: bytes) -> None:
         if subnet != self.subnet:
             self.subnet = subnet
-            self.window.clear()
-            self.outliers.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop the frames of the window; what they told stands until others speak."""
+        self.window.clear()
+        self.since_low = self.since_low_before = 0
 
     def take(self, ratio: float) -> bool:
-        """Take one frame in; whether the device proved to have changed with it."""
-        deviation = ratio - self.estimate
-        if abs(deviation) <= OUTLIER:
-            self.outliers.clear()
-            self.window.append(ratio)
+        """Take one frame in; whether the device proved with it to have become slower."""
+        self.window.append(ratio)
+        self.since_low += 1
+        self.since_low_before += 1
+        if ratio <= self.estimate + HIGH:
+            self.since_low, self.since_low_before = 0, self.since_low
+        if self.since_low_before < AGREEING:
             return False
-        if self.outliers and (self.outliers[-1] > self.estimate) != (deviation > 0):
-            self.outliers.clear()
-        self.outliers.append(ratio)
-        if len(self.outliers) < AGREEING:
-            return False
-        self.window.clear()
-        self.window.extend(self.outliers)
-        self.outliers.clear()
+        recent = list(self.window)[-AGREEING:]
+        self.forget()
+        self.window.extend(recent)
         self.settle()
+        # They lie apart from those before for another reason than a tail.
+        for _ in range(min(AGREEING, len(self.tail_window))):
+            self.tail_window.pop()
         return True
 
     def stretch(self, ratios: list[float]) -> None:
-        """Learn the tail from frames of a subnet whose own estimate has settled; what `take` shuns counts here."""
-        if len(self.window) < AGREEING:
+        """Learn the tail from frames of a subnet whose own estimate has settled."""
+        if len(self.window) < LEAST_FRAMES:
             return
         self.tail_window.extend(ratio - self.estimate for ratio in ratios)
         self.tail_new += len(ratios)
@@ -124,7 +136,7 @@ class _State:
 
     def settle(self) -> None:
         # What was known before stands until the window says more than chance.
-        if len(self.window) < AGREEING:
+        if len(self.window) < LEAST_FRAMES:
             return
         self.estimate = _percentile(self.window, LOW_PERCENTILE)
         before = self.known.pop(self.subnet, None)
@@ -231,8 +243,7 @@ class LatencyCorrection:
         for state in self._states.values():
             state.estimate = max(state.known.values(), default=state.estimate)
             state.known.clear()
-            state.window.clear()
-            state.outliers.clear()
+            state.forget()
 
     def learned(self) -> tuple[Learned, ...]:
         """All that has not expired, for the disk and for people."""
