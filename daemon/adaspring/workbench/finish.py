@@ -24,7 +24,7 @@ from adaspring.bundle import (
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import WorkbenchError
 from adaspring.space import SearchSpace, SpaceSpec
-from adaspring.workbench.accuracy import fit_percent, fit_tables, percent_of, promised, unmeasured, verdicts
+from adaspring.workbench.accuracy import fit_tables, promised, unmeasured, verdicts
 from adaspring.workbench.card import write_card
 from adaspring.workbench.data import load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
@@ -68,7 +68,7 @@ def finish(
     engine = OnnxEngine(bundle)
     with steps(console, "accuracy", len(genomes)) as tell:
         right = verdicts(engine, genomes, material.validation, tell)
-    front = promised(space, fit_percent(space, genomes, percent_of(right)))
+    front = promised(space, fit_tables(space, genomes, right)[0].percent)
     with steps(console, "front", len(front)) as tell:
         right = np.concatenate([right, verdicts(engine, front, material.validation, tell)])
     tables, judgement = fit_tables(space, np.concatenate([genomes, front]), right)
