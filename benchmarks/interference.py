@@ -34,6 +34,7 @@ from adaspring.engine.assemble import Assembler
 from adaspring.engine.base import warm
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 from benchmarks.harness import finish, har, percentile, state
 from benchmarks.load import Frames, load
@@ -88,7 +89,7 @@ def _serving(endpoint: str, bundle: Bundle, active: Active) -> Iterator[str]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with claim(endpoint, mode=DATA_MODE) as claimed:
         pipeline = pipeline_of(bundle)
-        plane = DataPlane(context, claimed, active, signature(bundle, pipeline), pipeline=pipeline)
+        plane = DataPlane(context, claimed, [Lane(signature(bundle, pipeline), active, pipeline)])
         plane.bind()
         thread = threading.Thread(target=plane.run)
         thread.start()

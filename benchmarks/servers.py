@@ -23,6 +23,7 @@ from adaspring.bundle import load_bundle
 from adaspring.engine import Active, make_engine, warm_batches
 from adaspring.profile.measure import measure_batch_curve
 from adaspring.serve.endpoint import Claim
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 from benchmarks.bare_loop import bare_loop
 
@@ -111,8 +112,9 @@ def main() -> None:
         shape = bundle.manifest.input.shape
         curve = dict(measure_batch_curve(engine, np.stack([genome]), shape, runs=40))
         warm_batches(subnet, shape, curve)
-        plane = DataPlane(context, cast("Claim", where), Active(subnet), signature(bundle, None))
-        plane.batch_by(curve)
+        lane = Lane(signature(bundle, None), Active(subnet))
+        lane.batch_by(curve)
+        plane = DataPlane(context, cast("Claim", where), [lane])
         plane.bind()
         plane.run()
         return

@@ -29,6 +29,7 @@ import zmq
 with atheris.instrument_imports(include=["adaspring.serve", "adaspring.features"]):
     from adaspring.serve import protocol
     from adaspring.serve.http.bodies import decode_inference, encode_inference
+    from adaspring.serve.lane import Lane
     from adaspring.serve.server import INPROC, DataPlane
 
 from adaspring.app.signature import limits_of, pipeline_of, signature
@@ -73,9 +74,7 @@ class Target:
         self._plane = DataPlane(
             context,
             claim(f"ipc://{folder}/infer.sock", mode=0o600),
-            Active(subnet),
-            self._model,
-            pipeline=pipeline,
+            [Lane(self._model, Active(subnet), pipeline)],
             limits=self._limits,
             queue_size=16,
         )

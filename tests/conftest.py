@@ -30,6 +30,7 @@ from adaspring.bundle import (
 from adaspring.engine.base import Active, Batch
 from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
 from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, analytic_tables, condition_count, lower_all
@@ -100,7 +101,7 @@ def residual_spec() -> SpaceSpec:
 @pytest.fixture(scope="session")
 def residual_image_spec() -> SpaceSpec:
     """A 2-D space with a fixed strided stem, a residual stage and every operator."""
-    operators = ("conv", "fire", "dwsep", "lowrank", "spatial")
+    operators = ("conv", "fire", "dwsep", "inverted", "lowrank", "spatial")
     return SpaceSpec(
         input_channels=3,
         input_size=(17, 14),
@@ -270,7 +271,7 @@ class RunningPlane:
     """A data plane that serves toy subnets in a thread of its own."""
 
     def __init__(self, endpoint: str, subnet: ToySubnet | None = None, **options: Any) -> None:
-        """Bind and start; `options` are those of `DataPlane`."""
+        """Bind and start; `options` are those of `DataPlane`, `model`, `pipeline`, and lanes `beside`."""
         self.endpoint = endpoint
         self.active = Active(subnet or ToySubnet())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -279,7 +280,9 @@ class RunningPlane:
         make_curve: Callable[[zmq.Context[zmq.Socket[bytes]]], CurveListener] | None = options.pop("curve", None)
         self._curve = None if make_curve is None else make_curve(self._context)
         options["curve"] = self._curve
-        self.plane = DataPlane(self._context, self._claim, self.active, model, **({"idle_s": 0.02} | options))
+        self.lane = Lane(model, self.active, options.pop("pipeline", None))
+        lanes = [self.lane, *options.pop("beside", ())]
+        self.plane = DataPlane(self._context, self._claim, lanes, **({"idle_s": 0.02} | options))
         self.plane.bind()
         self._thread = threading.Thread(target=self.plane.run)
         self._thread.start()

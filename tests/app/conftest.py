@@ -37,6 +37,7 @@ from adaspring.resources import resource
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, DATA_MODE, claim
 from adaspring.serve.events import EventPublisher
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 from adaspring.simulate import DayState, LiveTree
 from adaspring.space import Genome, analytic_tables
@@ -250,9 +251,10 @@ class RunningLoop:
         planner.correction, planner.energy_correction = self.learner.latency, self.learner.energy
         sensed = monitor.tick()
         self.evolver, first = Evolver.begin(bundle.space, planner, cache, sensed, seed=0, wall=lambda: "now")
-        self.plane = DataPlane(context, claims["infer"], self.evolver.active, signature(bundle, None), idle_s=0.02)
+        lane = Lane(signature(bundle, None), self.evolver.active)
+        self.plane = DataPlane(context, claims["infer"], [lane], idle_s=0.02)
         self._stack.callback(self.plane.close)
-        counters.attach(self.plane, self.evolver.active)
+        counters.attach(self.plane, lane)
         events = EventPublisher(context, claims["events"])
         self._stack.callback(events.close)
         control = ControlServer(context, claims["control"])
@@ -269,9 +271,10 @@ class RunningLoop:
                 "trigger": Trigger(QUICK_POLICY),
                 "evolver": self.evolver,
                 "data": self.plane,
+                "lane": lane,
                 "control": control,
                 "keeper": TableKeeper(self.evolver, counters, self.learner, background, replan or make_planner),
-                "announcer": Announcer(events, Notifier(self.told.append, 0.02), self.plane, sensed),
+                "announcer": Announcer(events, Notifier(self.told.append, 0.02), self.plane, lane, sensed),
                 "first": first,
                 **options,
             }

@@ -20,6 +20,7 @@ from adaspring.engine import SubnetCache
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.events import EventPublisher
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 
 Announce: TypeAlias = "Callable[[Notifier], Announcer]"
@@ -36,8 +37,10 @@ def evolver(small_bundle: Bundle, engine: OnnxEngine, make_planner: Callable[...
 
 
 @pytest.fixture
-def opened(socket_folder: Path, small_bundle: Bundle, evolver: Evolver) -> Iterator[tuple[DataPlane, EventPublisher]]:
-    """A data plane that does not run, and a publisher."""
+def opened(
+    socket_folder: Path, small_bundle: Bundle, evolver: Evolver
+) -> Iterator[tuple[DataPlane, Lane, EventPublisher]]:
+    """A data plane that does not run, its model, and a publisher."""
     with ExitStack() as stack:
         infer, events = (
             stack.enter_context(claim(f"ipc://{socket_folder}/{name}.sock", mode=DATA_MODE))
@@ -45,22 +48,23 @@ def opened(socket_folder: Path, small_bundle: Bundle, evolver: Evolver) -> Itera
         )
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(context.term)
-        plane = DataPlane(context, infer, evolver.active, signature(small_bundle, None))
+        lane = Lane(signature(small_bundle, None), evolver.active)
+        plane = DataPlane(context, infer, [lane])
         stack.callback(plane.close)
         publisher = EventPublisher(context, events)
         stack.callback(publisher.close)
-        yield plane, publisher
+        yield plane, lane, publisher
 
 
 @pytest.fixture
-def announce(opened: tuple[DataPlane, EventPublisher]) -> Announce:
+def announce(opened: tuple[DataPlane, Lane, EventPublisher]) -> Announce:
     """Makes announcers that began in the calm."""
-    plane, publisher = opened
-    return lambda notifier: Announcer(publisher, notifier, plane, CALM)
+    plane, lane, publisher = opened
+    return lambda notifier: Announcer(publisher, notifier, plane, lane, CALM)
 
 
 def test_an_evolution_is_told_to_everyone(
-    announce: Announce, opened: tuple[DataPlane, EventPublisher], evolver: Evolver, small_bundle: Bundle
+    announce: Announce, opened: tuple[DataPlane, Lane, EventPublisher], evolver: Evolver, small_bundle: Bundle
 ) -> None:
     """Subscribers get it whole, the manager a line, clients what to expect."""
     heard: list[str] = []
@@ -74,7 +78,7 @@ def test_an_evolution_is_told_to_everyone(
     assert [f"STATUS={evolution.subnet}: expecting {predicted.accuracy_percent:.1f} % accuracy"] == [
         line.partition(",")[0] for line in heard
     ]
-    assert predicted.latency_p95_us == opened[0].extra["expected_latency_p95_us"]
+    assert predicted.latency_p95_us == opened[1].extra["expected_latency_p95_us"]
 
 
 def test_a_failure_is_an_event_and_an_error(announce: Announce, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,6 +31,7 @@ from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import ConfigError
 from adaspring.resources import resource
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
 from benchmarks.footprint import wakeups
@@ -386,7 +387,7 @@ def test_failed_data_thread_ends_the_daemon(socket_folder: Path, toy_subnet: typ
     ended = threading.Event()
     model = ModelSignature("toy", "1", "x", (2, 3), "logits", 3, ())
     with claim(f"ipc://{socket_folder}/infer.sock", mode=DATA_MODE) as claimed:
-        plane = DataPlane(context, claimed, Active(toy_subnet()), model, idle_s=0.02)
+        plane = DataPlane(context, claimed, [Lane(model, Active(toy_subnet()))], idle_s=0.02)
         plane.bind()
         serving = _serving(plane, ended.set)
         serving.__enter__()

@@ -21,6 +21,7 @@ from adaspring.serve import protocol
 from adaspring.serve.protocol import DEFAULT_LIMITS, ErrorHeader, InferRequest, Limits, ModelSignature, ReplyParameters
 
 MODEL = ModelSignature("toy", "1", "x", (2, 3), "logits", 3, ("low", "middle", "high"))
+MODELS = {"toy": MODEL}
 X = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
 FACTS = ReplyParameters("toy-1", 3, 41, 118)
 
@@ -37,7 +38,7 @@ def infer_frames(
 
 def decode(frames: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> InferRequest:
     """Decode an INFER request as the daemon does."""
-    return protocol.decode_infer(protocol.open_request(frames, limits), MODEL, limits)
+    return protocol.decode_infer(protocol.open_request(frames, limits), MODELS, limits)
 
 
 def test_request_survives_the_wire() -> None:
@@ -201,11 +202,11 @@ def nested(levels: int) -> bytes:
 def test_depth_counts_levels_and_not_brackets() -> None:
     """Exactly the allowed depth passes, one more does not, and brackets in strings do not count."""
     message = protocol.open_request([b"OIPZ1", b"LIVE", nested(8)], DEFAULT_LIMITS)
-    assert protocol.decode_query(message, MODEL, DEFAULT_LIMITS).id == ""
+    assert protocol.decode_query(message, MODELS, DEFAULT_LIMITS).id == ""
     with pytest.raises(ProtocolError, match="8 levels"):
-        protocol.decode_query(message._replace(header=nested(9)), MODEL, DEFAULT_LIMITS)
+        protocol.decode_query(message._replace(header=nested(9)), MODELS, DEFAULT_LIMITS)
     text = b'{"id":"[[[[[[[[[[\\"[[[[","parameters":{"a":[],"b":[],"c":[],"d":[],"e":[]}}'
-    assert protocol.decode_query(message._replace(header=text), MODEL, DEFAULT_LIMITS).id == '[[[[[[[[[["[[[['
+    assert protocol.decode_query(message._replace(header=text), MODELS, DEFAULT_LIMITS).id == '[[[[[[[[[["[[[['
 
 
 def test_id_is_read_from_a_header_that_is_wrong_otherwise() -> None:
@@ -225,7 +226,7 @@ def test_cancel_alone_names_a_request() -> None:
         [b"OIPZ1", b"LIVE", b'{"id":"8","inputs":[]}'],
     ):
         with pytest.raises(ProtocolError):
-            protocol.decode_query(protocol.open_request(frames, DEFAULT_LIMITS), MODEL, DEFAULT_LIMITS)
+            protocol.decode_query(protocol.open_request(frames, DEFAULT_LIMITS), MODELS, DEFAULT_LIMITS)
 
 
 def test_arrays_without_a_name_in_the_protocol_are_refused_at_the_client() -> None:
@@ -296,9 +297,9 @@ def decode_request(frames: list[bytes]) -> None:
     """Decode a request of any type as the daemon does."""
     message = protocol.open_request(frames, DEFAULT_LIMITS)
     if message.type == protocol.INFER:
-        assert protocol.decode_infer(message, MODEL, DEFAULT_LIMITS).batch.shape[1:] == MODEL.input_shape
+        assert protocol.decode_infer(message, MODELS, DEFAULT_LIMITS).batch.shape[1:] == MODEL.input_shape
     else:
-        protocol.decode_query(message, MODEL, DEFAULT_LIMITS)
+        protocol.decode_query(message, MODELS, DEFAULT_LIMITS)
 
 
 @given(messages() | st.lists(st.binary()))

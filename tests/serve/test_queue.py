@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,14 +98,18 @@ def test_clear_takes_everything() -> None:
 
 
 def test_hint_is_the_time_that_those_who_wait_will_take() -> None:
-    """The hint follows the measured service time, and is never zero."""
-    queue = RequestQueue(20)
+    """The hint follows the measured service time of each model, and is never zero."""
+    queue = RequestQueue(21)
     assert queue.retry_after_ms() == 1
     for _ in range(100):
-        queue.served(0.003)
+        queue.served("", 0.003)
+        queue.served("slow", 0.1)
     for _ in range(20):
         queue.push([b"client"], request(), 0.0)
     assert queue.retry_after_ms() == 60
+    queue.push([b"client"], msgspec.structs.replace(request(), model="slow"), 0.0)
+    assert queue.retry_after_ms() == 160
+    assert (0.1, 1, 20) == (queue.service_s("slow"), queue.waiting("slow"), queue.waiting(""))
 
 
 def test_a_flooding_client_waits_for_itself() -> None:

@@ -19,6 +19,7 @@ from adaspring.engine.base import Active, Batch
 from adaspring.errors import ConfigError
 from adaspring.serve import protocol
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import Limits, ModelSignature
 from adaspring.serve.server import DRAIN_S, RECEIVE_MARK, SEND_MARK, DataPlane
 
@@ -110,7 +111,7 @@ def test_req_client_gets_its_delimiter_back(serve_toy: ServeToy, raw_client: Con
 def test_queries_are_answered(serve_toy: ServeToy, raw_client: Connect) -> None:
     """LIVE, READY and META say what the document says."""
     plane = serve_toy()
-    plane.plane.extra = {"bundle": "abc"}
+    plane.lane.extra = {"bundle": "abc"}
     client = raw_client(plane.endpoint)
     assert client.ask(protocol.encode_query(protocol.LIVE, "1")).header == {"id": "1", "live": True}
     ready = client.ask(protocol.encode_query(protocol.READY, "2", model_name="toy"))
@@ -137,10 +138,10 @@ def test_queries_are_answered(serve_toy: ServeToy, raw_client: Connect) -> None:
 
 def test_extra_that_cannot_be_sent_fails_where_it_is_set(serve_toy: ServeToy) -> None:
     """The data thread never meets what msgspec cannot encode."""
-    plane = serve_toy().plane
+    lane = serve_toy().lane
     with pytest.raises(TypeError):
-        plane.extra = {"object": object()}
-    assert plane.extra == {}
+        lane.extra = {"object": object()}
+    assert lane.extra == {}
 
 
 def test_error_reply_carries_code_sentence_and_id_and_is_counted(serve_toy: ServeToy, raw_client: Connect) -> None:
@@ -217,7 +218,7 @@ def test_what_waits_is_computed_together_where_that_pays(
     """Each request of a batch gets its own outputs and is told of the batch; no deadline is missed for one."""
     subnet = toy_subnet(held=True)
     plane = serve_toy(subnet)
-    plane.plane.batch_by({2: 1.2, 4: 1.5})
+    plane.lane.batch_by({2: 1.2, 4: 1.5})
     client = raw_client(plane.endpoint)
     subnet.permits.release()
     assert client.ask(infer("first")).type == b"OK"  # what one frame takes is known from here on
@@ -235,7 +236,7 @@ def test_what_waits_is_computed_together_where_that_pays(
         assert values(reply.tensors[0]) == [factor, -2 * factor, 0.5 * factor]
     assert plane.plane.statistics().batches == 2
     # Times are kept behind the answer.
-    wait_until(lambda: len(plane.plane.recent_compute_us()) == 9)
+    wait_until(lambda: len(plane.lane.measurements.recent_compute_us()) == 9)
 
 
 def test_expired_request_is_not_computed(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:
@@ -413,8 +414,8 @@ def test_recent_times_belong_to_their_generation(
     plane.active.publish(toy_subnet(2.0))
     client.ask(infer())
     wait_until(lambda: plane.plane.statistics().answered == 4)
-    assert (3, 1, 4) == tuple(plane.plane.recent_compute_us(generation).size for generation in (1, 2, None))
-    assert (plane.plane.recent_total_us() >= plane.plane.recent_compute_us()).all()
+    assert (3, 1, 4) == tuple(plane.lane.measurements.recent_compute_us(generation).size for generation in (1, 2, None))
+    assert (plane.lane.measurements.recent_total_us() >= plane.lane.measurements.recent_compute_us()).all()
     assert plane.plane.statistics().generation == 2
 
 
@@ -496,7 +497,7 @@ def test_bind_that_fails_closes_the_plane(socket_folder: Path, toy_subnet: type[
     """The error surfaces in the thread that starts things, and nothing is left open."""
     folder = socket_folder / "gone"
     with zmq.Context() as context, claim(f"ipc://{folder}/infer.sock", mode=DATA_MODE) as claimed:
-        plane = DataPlane(context, claimed, Active(toy_subnet()), MODEL)
+        plane = DataPlane(context, claimed, [Lane(MODEL, Active(toy_subnet()))])
         shutil.rmtree(folder)
         with pytest.raises(ConfigError, match="cannot bind"):
             plane.bind()

@@ -16,8 +16,8 @@ from adaspring.app.signature import raw_input
 from adaspring.errors import ConfigError, ProtocolError
 from adaspring.features import ImageSpec, InertialSpec, LogMelSpec, Preprocessing, build_pipeline
 from adaspring.serve import protocol
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
-from adaspring.serve.server import DataPlane
 from adaspring.serve.streams import IDLE_S, MOST_OF_A_CLIENT, Streams
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_raw_samples_may_share_a_batch_with_one_that_is_refused(
     subnet = toy_subnet(held=True)
     options = served(INERTIAL)
     plane = serve_toy(subnet, **options)
-    plane.plane.batch_by({2: 1.2, 4: 1.4})
+    plane.lane.batch_by({2: 1.2, 4: 1.4})
     client = raw_client(plane.endpoint)
     raw = motion(16)[None]
     subnet.permits.release()
@@ -263,17 +263,17 @@ def test_model_without_preprocessing_takes_no_stream(serve_toy: Serve, raw_clien
     assert ("UNSUPPORTED", True) == (refused["code"], "INFER" in refused["error"])
     unused: Any = None
     with pytest.raises(ConfigError, match="pipeline"):
-        DataPlane(unused, unused, unused, served(INERTIAL)["model"])
+        Lane(served(INERTIAL)["model"], unused)
 
 
 def test_idle_streams_are_forgotten() -> None:
     """Those of clients that died without a word; what is pushed to lives on."""
     options = served(INERTIAL)
     times: Iterator[float] = iter([0.0, 0.0, IDLE_S - 1, IDLE_S + 1])
-    streams = Streams(options["pipeline"], options["model"].raw, lambda: next(times))
+    streams = Streams(lambda: next(times))
     header = protocol.OpenHeader("imu", protocol.StreamParameters(8))
-    streams.open(b"dead", header)
-    streams.open(b"alive", header)
+    for client in (b"dead", b"alive"):
+        streams.open(client, header, options["model"], options["pipeline"])
     streams.push(b"alive", protocol.Piece("imu", motion(3), None), 64)
     streams.forget_idle()
     assert 1 == len(streams)

@@ -23,9 +23,8 @@ from adaspring.space.spec import Shortcut
 from adaspring.tables import SlotTable
 
 RATIOS = st.lists(st.sampled_from([1.0, 0.75, 0.5, 0.25]), min_size=1, max_size=3, unique=True).map(tuple)
-OPERATORS = st.lists(st.sampled_from(["conv", "fire", "dwsep", "lowrank"]), min_size=1, max_size=3, unique=True).map(
-    tuple
-)
+NAMES = ["conv", "fire", "dwsep", "inverted", "lowrank"]
+OPERATORS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True).map(tuple)
 SHORTCUTS: st.SearchStrategy[Shortcut] = st.sampled_from(["none", "identity", "projection"])
 
 

@@ -46,6 +46,19 @@ def test_more_rank_is_nearer(factorise: object) -> None:
     assert sorted(errors, reverse=True) == errors
 
 
+def test_as_many_filters_as_a_kernel_has_taps_give_the_convolution_itself() -> None:
+    """Each input channel, copied for each of its filters; more filters than taps change nothing."""
+    weight = weight_of(12, 5, 2)
+    for filters in (9, 11):
+        depthwise, pointwise = per_channel(weight, filters)
+        x = torch.randn((2, 5, 9, 7))
+        copies = x.repeat_interleave(filters, dim=1)
+        between = functional.conv2d(copies, depthwise, padding=1, groups=5 * filters)
+        torch.testing.assert_close(
+            functional.conv2d(between, pointwise), functional.conv2d(x, weight, padding=1), rtol=1e-4, atol=1e-4
+        )
+
+
 def test_one_filter_for_each_channel_is_found() -> None:
     """A convolution that is a depthwise one and a 1x1 is taken apart into them; the filters let the mean through."""
     depthwise, pointwise = torch.rand((6, 1, 3, 3)) - 0.3, torch.randn((8, 6, 1, 1))

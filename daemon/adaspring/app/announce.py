@@ -11,6 +11,7 @@ from adaspring.app.notify import Notifier
 from adaspring.context.model import Context, Reading
 from adaspring.decide import Cause, Planner
 from adaspring.serve.events import EventPublisher
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import Event
 from adaspring.serve.server import DataPlane
 from adaspring.space import Genome
@@ -27,18 +28,22 @@ PINGS = 4
 class Announcer:
     """Tells subscribers, the service manager, clients and the journal what happens."""
 
-    def __init__(self, events: EventPublisher, notifier: Notifier, data: DataPlane, context: Context) -> None:
+    def __init__(
+        self, events: EventPublisher, notifier: Notifier, data: DataPlane, lane: Lane, context: Context
+    ) -> None:
         """Wire an announcer.
 
         Args:
             events: Where evolutions and contexts are published.
             notifier: Tells the service manager.
-            data: Tells clients what to expect; what it refuses is announced.
+            data: What it refuses is announced.
+            lane: Tells clients what to expect.
             context: At the start; throttling is announced when it changes from there on.
         """
         self._events = events
         self._notifier = notifier
         self._data = data
+        self._lane = lane
         self._throttled = context.throttled
         self._rejected: dict[str, int] = {}
 
@@ -76,7 +81,7 @@ class Announcer:
             f"{predicted.latency_p95_us:.0f} us at the 95th percentile"
         )
         facts = planner.tables.facts
-        self._data.extra = {
+        self._lane.extra = {
             "expected_accuracy_percent": predicted.accuracy_percent,
             "expected_latency_p95_us": predicted.latency_p95_us,
             "expected_energy_mj": predicted.energy_mj,

@@ -24,6 +24,7 @@ from adaspring.context import Monitor
 from adaspring.decide import Cause, Trigger
 from adaspring.errors import AdaSpringError, ConfigError, EngineError
 from adaspring.serve.control import ControlServer
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import Event
 from adaspring.serve.server import DataPlane
 
@@ -61,6 +62,7 @@ class ControlLoop:
         trigger: Trigger,
         evolver: Evolver,
         data: DataPlane,
+        lane: Lane,
         control: ControlServer,
         keeper: TableKeeper,
         announcer: Announcer,
@@ -84,6 +86,7 @@ class ControlLoop:
             trigger: When to evolve.
             evolver: How to evolve.
             data: The data plane.
+            lane: The model in it.
             control: Where operators ask.
             keeper: Keeps the tables true that `evolver` decides from.
             announcer: Tells what happens to whoever listens.
@@ -105,6 +108,7 @@ class ControlLoop:
         self._trigger = trigger
         self._evolver = evolver
         self._data = data
+        self._lane = lane
         self._control = control
         self._keeper = keeper
         self._announcer = announcer
@@ -164,9 +168,9 @@ class ControlLoop:
         if cause is not None:
             self._try_evolve(cause, seen_s)
         else:
-            self._evolver.warm_batches(self._data.crowd())
+            self._evolver.warm_batches(self._lane.crowd())
         self._shed()
-        self._tally.look(self._data)
+        self._tally.look(self._lane.measurements)
         self._announcer.sensed(self._context, self._monitor.readings["throttled"])
         self._tend_tables()
         for observer in self._observers:
@@ -189,7 +193,7 @@ class ControlLoop:
             self._announcer.failed(subnet, cause, error)
 
     def _decided(self, evolution: Evolution) -> Evolution:
-        self._evolver.warm_batches(self._data.crowd())
+        self._evolver.warm_batches(self._lane.crowd())
         decision = evolution.decision
         if decision is not None:
             self._context, self._budgets = decision.context, decision.budgets
@@ -205,7 +209,7 @@ class ControlLoop:
         cause = self._keeper.tend()
         if cause is None:
             return
-        self._data.batch_by(dict(self._evolver.planner.tables.facts.batch_curve))
+        self._lane.batch_by(dict(self._evolver.planner.tables.facts.batch_curve))
         if not self._pinned:
             self._try_evolve(cause, perf_counter())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adaspring.engine import Active
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 
 #: Frames of the active generation that a percentile is taken of at least.
@@ -20,17 +20,17 @@ class FrameCounters:
 
     def __init__(self) -> None:
         """Count nothing yet."""
-        self._serving: tuple[DataPlane, Active] | None = None
+        self._serving: tuple[DataPlane, Lane] | None = None
         self._answered = 0
 
-    def attach(self, data: DataPlane, active: Active) -> None:
-        """Count the frames of a data plane and time those of its active subnet."""
-        self._serving = (data, active)
+    def attach(self, data: DataPlane, lane: Lane) -> None:
+        """Count the frames of a model in a data plane and time those of its active subnet."""
+        self._serving = (data, lane)
 
     @property
     def received(self) -> int:
         """Samples asked for since start."""
-        return self._serving[0].statistics().samples if self._serving else 0
+        return self._serving[1].measurements.samples if self._serving else 0
 
     @property
     def latency_p95_us(self) -> float | None:
@@ -41,25 +41,28 @@ class FrameCounters:
     @property
     def queue_depth(self) -> int:
         """Requests that wait."""
-        return self._serving[0].statistics().queue_depth if self._serving else 0
+        if self._serving is None:
+            return 0
+        data, lane = self._serving
+        return data.statistics(lane.model.name).queue_depth
 
     @property
     def deadline_us(self) -> float | None:
         """What 95 of 100 recent requests with a deadline were given at least, in microseconds; None while few."""
-        timeouts_us = self._serving[0].recent_timeouts_us() if self._serving else np.empty(0)
+        timeouts_us = self._serving[1].measurements.recent_timeouts_us() if self._serving else np.empty(0)
         return float(np.percentile(timeouts_us, 5)) if len(timeouts_us) >= LEAST_FRAMES else None
 
     def recent_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Compute of recent frames of the active subnet, in microseconds."""
         if self._serving is None:
             return np.empty(0)
-        data, active = self._serving
-        return data.recent_compute_us(active.current.number)
+        lane = self._serving[1]
+        return lane.measurements.recent_compute_us(lane.active.current.number)
 
     def new_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Compute of the frames that the active subnet answered since the last call, oldest first."""
         if self._serving is None:
             return np.empty(0)
-        data, active = self._serving
-        since, self._answered = self._answered, data.statistics().answered
-        return data.compute_us_since(since, active.current.number)
+        lane = self._serving[1]
+        since, self._answered = self._answered, lane.measurements.answered
+        return lane.measurements.compute_us_since(since, lane.active.current.number)

@@ -43,6 +43,7 @@ from adaspring.profile import tables_path
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, Claim, claim
 from adaspring.serve.events import EventPublisher
+from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
 from adaspring.tables import DeviceTables
 
@@ -155,19 +156,18 @@ def _build(
     pipeline = pipeline_of(bundle)
     model = signature(bundle, pipeline)
     curve = open_tcp(config.serve, context, stack)
+    lane = Lane(model, evolver.active, pipeline)
+    lane.batch_by(dict(tables.facts.batch_curve))
     data = DataPlane(
         context,
         claims["infer"],
-        evolver.active,
-        model,
-        pipeline=pipeline,
+        [lane],
         curve=curve,
         limits=limits_of(model),
         queue_size=config.serve.queue_size,
     )
-    data.batch_by(dict(tables.facts.batch_curve))
     stack.callback(data.close)
-    counters.attach(data, evolver.active)
+    counters.attach(data, lane)
 
     events = EventPublisher(context, claims["events"])
     stack.callback(events.close)
@@ -187,9 +187,10 @@ def _build(
         trigger=Trigger(config.policy),
         evolver=evolver,
         data=data,
+        lane=lane,
         control=control,
         keeper=TableKeeper(evolver, counters, learner, background, replan),
-        announcer=Announcer(events, notifier, data, sensed),
+        announcer=Announcer(events, notifier, data, lane, sensed),
         first=first,
         decisions=decisions,
         check=lambda: check_startable(reread()),

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.app.evolution import Evolution
-from adaspring.serve.server import DataPlane
+from adaspring.serve.measurements import Measurements
 
 #: Upper bounds of the classes that times are counted in, in microseconds; a last class has none.
 BOUNDS_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
@@ -61,9 +61,9 @@ class Tally:
         self.totals = Totals()
         self._answered = 0
 
-    def look(self, data: DataPlane) -> None:
+    def look(self, measurements: Measurements) -> None:
         """Count the requests that were answered since the last look, as far back as their times are kept."""
-        self._answered, compute_us, total_us = data.times_since(self._answered)
+        self._answered, compute_us, total_us = measurements.times_since(self._answered)
         if len(total_us):
             totals = self.totals
             self.totals = msgspec.structs.replace(

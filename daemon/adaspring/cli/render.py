@@ -12,7 +12,14 @@ from adaspring.context.model import Context
 from adaspring.tables import Learned
 
 #: Colour of each operator; a skipped slot is dim.
-_COLOURS = {"conv": "cyan", "dwsep": "magenta", "fire": "red", "lowrank": "yellow", "spatial": "green"}
+_COLOURS = {
+    "conv": "cyan",
+    "dwsep": "magenta",
+    "fire": "red",
+    "inverted": "blue",
+    "lowrank": "yellow",
+    "spatial": "green",
+}
 _BAR = 24
 #: From so many microseconds on a duration is told in milliseconds.
 _LONG_US = 10_000.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,8 +17,23 @@ KEPT = 8192
 Times = npt.NDArray[np.float64]
 
 
-class Measurements:
-    """Counters and the times of the last requests.
+class Refusals:
+    """What did not get through: of a model, or where no model was known yet.
+
+    Attributes:
+        rejected: Messages refused, by reason.
+        undelivered: Replies whose client was gone or did not read.
+    """
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        # All keys from the start: a dict that never grows can be copied by another thread.
+        self.rejected: dict[str, int] = dict.fromkeys(REJECT_REASONS, 0)
+        self.undelivered = 0
+
+
+class Measurements(Refusals):
+    """Counters and the times of the last requests of one model.
 
     Only the data thread writes. A reader may find the newest request half written, which
     no statistic over hundreds can tell.
@@ -24,15 +41,13 @@ class Measurements:
 
     def __init__(self) -> None:
         """Start at zero."""
-        self.received = 0
+        super().__init__()
+        self.asked = 0
         self.samples = 0
         self.answered = 0
-        # All keys from the start: a dict that never grows can be copied by another thread.
-        self.rejected: dict[str, int] = dict.fromkeys(REJECT_REASONS, 0)
         self.expired = 0
         self.cancelled = 0
         self.failed = 0
-        self.undelivered = 0
         self.batches = 0
         self.streams = 0
         self.generation = 0
@@ -40,7 +55,6 @@ class Measurements:
         # NaN where a request does not tell what a frame takes.
         self._frame_us = np.full(KEPT, np.nan)
         self._total_us = np.zeros(KEPT)
-        self._asked = 0
         self._timeouts_us = np.full(RECENT, np.nan)
 
     def record(self, generation: int, frame_us: float, total_us: float) -> None:
@@ -60,37 +74,62 @@ class Measurements:
 
     def ask(self, timeout_us: int | None) -> None:
         """Keep what a request was given, in microseconds; None where its client waits for ever."""
-        self._timeouts_us[self._asked % RECENT] = np.nan if timeout_us is None else timeout_us
-        self._asked += 1
+        self._timeouts_us[self.asked % RECENT] = np.nan if timeout_us is None else timeout_us
+        self.asked += 1
 
     def recent_timeouts_us(self) -> Times:
-        """See `DataPlane.recent_timeouts_us`."""
+        """What the last requests that have a deadline were given from arrival on, in microseconds, in no order."""
         timeouts_us: Times = self._timeouts_us[~np.isnan(self._timeouts_us)]
         return timeouts_us
 
-    def recent_compute_us(self, generation: int | None) -> Times:
-        """See `DataPlane.recent_compute_us`."""
+    def recent_compute_us(self, generation: int | None = None) -> Times:
+        """Compute of one frame, which is what latency tables predict, in the last requests.
+
+        That of a batch counts as its time over its cost on the batch curve.
+
+        Args:
+            generation: Only requests that it answered; None for all.
+
+        Returns:
+            Microseconds, at most `RECENT` of them, oldest first.
+        """
         return self._known(self._last(RECENT, generation))
 
     def compute_us_since(self, answered: int, generation: int) -> Times:
-        """See `DataPlane.compute_us_since`."""
+        """Compute of the requests of a single sample that a generation answered since a count of answers.
+
+        Args:
+            answered: What was counted as answered then.
+            generation: Only requests that it answered.
+
+        Returns:
+            Microseconds, oldest first; at most `KEPT` requests are looked back.
+        """
         return self._known(self._last(self.answered - answered, generation))
 
     def times_since(self, answered: int) -> tuple[int, Times, Times]:
-        """See `DataPlane.times_since`."""
+        """Times of the requests since a count of answers, whichever generation answered.
+
+        Args:
+            answered: What the last call counted; 0 at first.
+
+        Returns:
+            The count of answers up to which they are; compute of one frame where it is known; and the requests from
+            arrival until the reply was sent. Both in microseconds, at most `KEPT` of them, oldest first.
+        """
         # Read once: the data thread goes on counting.
         newest = self.answered
         rows = self._rows(newest - answered, newest)
         return newest, self._known(rows), self._total_us[rows]
 
-    def recent_total_us(self, generation: int | None) -> Times:
-        """See `DataPlane.recent_total_us`."""
+    def recent_total_us(self, generation: int | None = None) -> Times:
+        """The last requests from arrival until the reply was sent; see `recent_compute_us`."""
         return self._total_us[self._last(RECENT, generation)]
 
     def statistics(self, queue_depth: int, last_progress_s: float) -> Statistics:
         """A snapshot."""
         return Statistics(
-            received=self.received,
+            received=self.asked,
             samples=self.samples,
             answered=self.answered,
             rejected=dict(self.rejected),
@@ -119,3 +158,33 @@ class Measurements:
         frames_us = self._frame_us[rows]
         times: Times = frames_us[~np.isnan(frames_us)]
         return times
+
+
+def together(
+    models: Sequence[Measurements], unnamed: Refusals, received: int, queue_depth: int, last_progress_s: float
+) -> Statistics:
+    """A snapshot of all models together.
+
+    Args:
+        models: Of each.
+        unnamed: What was refused before its model was known.
+        received: Messages of every type.
+        queue_depth: Requests that wait.
+        last_progress_s: When the loop last turned, in seconds.
+    """
+    each = [model.statistics(0, 0.0) for model in models]
+    summed = {
+        name: sum(getattr(one, name) for one in each)
+        for name in ("samples", "answered", "expired", "cancelled", "failed", "batches", "streams")
+    }
+    return Statistics(
+        received=received,
+        rejected={
+            reason: count + sum(one.rejected[reason] for one in each) for reason, count in unnamed.rejected.items()
+        },
+        undelivered=unnamed.undelivered + sum(one.undelivered for one in each),
+        queue_depth=queue_depth,
+        last_progress_s=last_progress_s,
+        generation=max(one.generation for one in each),
+        **summed,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from math import ceil, inf
@@ -81,7 +82,7 @@ class RequestQueue:
         self._turn = 0
         self._arrivals = 0
         self._earliest_deadline_s = inf
-        self._service_s = 0.0
+        self._service_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         """Requests that wait."""
@@ -91,6 +92,15 @@ class RequestQueue:
     def full(self) -> bool:
         """Whether `push` must not be called."""
         return len(self._heap) >= self.capacity
+
+    @property
+    def next_model(self) -> str:
+        """The model of the request that leaves next; one must wait."""
+        return self._heap[0].request.model
+
+    def waiting(self, model: str) -> int:
+        """Requests of a model that wait; another thread may ask, too."""
+        return sum(work.request.model == model for work in self._heap.copy())
 
     def push(self, envelope: list[bytes], request: InferRequest, now_s: float, window: Window | None = None) -> None:
         """Let a request wait. The queue must not be full."""
@@ -110,7 +120,7 @@ class RequestQueue:
         """The requests to compute next, in their order; none if none waits.
 
         Args:
-            largest: Requests of one sample that may leave together.
+            largest: Requests of one sample, all of one model, that may leave together.
             fits: Whether so many may, the earliest of their deadlines given in seconds. It
                 is asked with more and more of them; what it does not allow goes on waiting.
         """
@@ -157,25 +167,25 @@ class RequestQueue:
         """Take out everything."""
         return self._take(lambda _: True)
 
-    @property
-    def service_s(self) -> float:
-        """Smoothed time that a request takes, in seconds; 0 before the first."""
-        return self._service_s
+    def service_s(self, model: str) -> float:
+        """Smoothed time that a request of a model takes, in seconds; 0 before the first."""
+        return self._service_s.get(model, 0.0)
 
-    def served(self, service_s: float, requests: int = 1) -> None:
-        """Learn how long requests took to compute and answer together, in seconds."""
+    def served(self, model: str, service_s: float, requests: int = 1) -> None:
+        """Learn how long requests of a model took to compute and answer together, in seconds."""
         each_s = service_s / requests
-        previous = self._service_s or each_s
-        self._service_s = previous + _SMOOTHING * (each_s - previous)
+        previous = self._service_s.get(model, each_s)
+        self._service_s[model] = previous + _SMOOTHING * (each_s - previous)
 
     def retry_after_ms(self) -> int:
         """When those who wait now will be served, in milliseconds: the hint for who is turned away."""
-        return max(1, ceil(len(self._heap) * self._service_s * 1e3))
+        waiting = Counter(work.request.model for work in self._heap)
+        return max(1, ceil(sum(count * self.service_s(model) for model, count in waiting.items()) * 1e3))
 
     def _join(self, taken: list[Work], largest: int, fits: Callable[[int, float], bool]) -> None:
         """Add requests of one sample to the first, as far as that is allowed."""
-        earliest_s, allowed = taken[0].deadline_s, 1
-        while len(taken) < largest and self._heap and self._heap[0].request.samples == 1:
+        earliest_s, allowed, model = taken[0].deadline_s, 1, taken[0].request.model
+        while len(taken) < largest and self._heap and self._heap[0].request.joins(model):
             taken.append(heappop(self._heap))
             earliest_s = min(earliest_s, taken[-1].deadline_s)
             if fits(len(taken), earliest_s):

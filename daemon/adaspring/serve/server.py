@@ -1,25 +1,20 @@
-"""The data plane: one ROUTER socket, one thread, one subnet at a time."""
+"""The data plane: one ROUTER socket, one thread, one subnet at a time of each model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
-import msgspec
 import zmq
 
-from adaspring.engine.base import Active
-from adaspring.errors import ConfigError
-from adaspring.features import Pipeline
-from adaspring.serve.batching import Batching
 from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import Claim
 from adaspring.serve.intake import Intake
-from adaspring.serve.measurements import Measurements, Times
+from adaspring.serve.lane import Lane
+from adaspring.serve.measurements import together
 from adaspring.serve.outbox import Outbox
-from adaspring.serve.protocol import DEFAULT_LIMITS, Limits, ModelSignature, Statistics
+from adaspring.serve.protocol import DEFAULT_LIMITS, Limits, Statistics
 from adaspring.serve.queue import RequestQueue
 from adaspring.serve.shed import Shedder
 from adaspring.serve.sockets import readable, receive
@@ -56,46 +51,37 @@ LINGER_MS = 200
 
 
 class DataPlane:
-    """Answers clients with the active subnet.
+    """Answers clients with the active subnet of the model that they ask.
 
     `bind` runs in the thread that starts things, so that its errors surface there; `run`
-    in the data thread. `stop`, `statistics`, the methods that give times and the settings
-    `extra`, `batch_curve` and `spin_us` may be used from any thread.
+    in the data thread. `stop`, `statistics`, `spin`, `shed` and what `Lane` says of itself
+    may be used from any thread.
     """
 
     def __init__(
         self,
         context: zmq.Context[zmq.Socket[bytes]],
         claim: Claim,
-        active: Active,
-        model: ModelSignature,
+        lanes: Sequence[Lane],
         *,
-        pipeline: Pipeline | None = None,
         curve: CurveListener | None = None,
         limits: Limits = DEFAULT_LIMITS,
         queue_size: int = 128,
         clock: Callable[[], float] = time.monotonic,
         idle_s: float = 0.5,
     ) -> None:
-        """Put a socket in front of the active subnet.
+        """Put a socket in front of some models.
 
         Args:
             context: Makes the socket.
             claim: Where to serve.
-            active: The reference that a swap assigns.
-            model: What requests are held against.
-            pipeline: Makes inputs of raw samples, where `model` takes such.
+            lanes: The models; at least one, no two of one name.
             curve: Serves clients on TCP as well; None for ipc alone.
             limits: What a message may be.
             queue_size: Requests that may wait.
             clock: Monotonic, in seconds.
             idle_s: The longest wait for a message, and so for `stop`, in seconds.
-
-        Raises:
-            ConfigError: If one of model and pipeline takes raw samples and the other does not.
         """
-        if (model.raw is None) != (pipeline is None):
-            raise ConfigError("a model takes raw samples if, and only if, there is a pipeline that preprocesses them")
         self._claim = claim
         self._curve = curve
         self._clock = clock
@@ -106,63 +92,29 @@ class DataPlane:
         self._socket.router_mandatory = True
         self._socket.rcvtimeo = max(1, int(idle_s * 1e3))
         self._socket.rcvhwm = RECEIVE_MARK
-        reply_bytes = limits.header_bytes // 64 + 4 * model.outputs * limits.samples
+        outputs = max(lane.model.outputs for lane in lanes)
+        reply_bytes = limits.header_bytes // 64 + 4 * outputs * limits.samples
         self._socket.sndhwm = max(LEAST_SEND_MARK, min(SEND_MARK, SEND_BYTES // reply_bytes))
         self._socket.handshake_ivl = HANDSHAKE_MS
         self._socket.maxmsgsize = limits.message_bytes
         self._socket.linger = LINGER_MS
 
+        self._lanes = {lane.model.name: lane for lane in lanes}
         self._queue = RequestQueue(queue_size)
-        self._measurements = Measurements()
         self._waiting = Waiting(self._socket, clock)
-        self._streams = Streams(pipeline, model.raw, clock)
-        self._outbox = Outbox(self._socket, self._measurements)
-        self._worker = Worker(
-            queue=self._queue,
-            outbox=self._outbox,
-            measurements=self._measurements,
-            active=active,
-            model=model,
-            pipeline=pipeline,
-            clock=clock,
-        )
+        self._streams = Streams(clock)
+        self._outbox = Outbox(self._socket)
+        self._worker = Worker(queue=self._queue, outbox=self._outbox, lanes=self._lanes, clock=clock)
         self._intake = Intake(
             queue=self._queue,
             streams=self._streams,
             outbox=self._outbox,
-            measurements=self._measurements,
-            active=active,
-            model=model,
+            lanes=self._lanes,
             limits=limits,
             statistics=self.statistics,
             expire=self._worker.expire,
             clock=clock,
         )
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """What META adds for clients; assign a new one to change it."""
-        return self._intake.extra
-
-    @extra.setter
-    def extra(self, extra: dict[str, Any]) -> None:
-        # What cannot be encoded must fail here and not in the data thread.
-        msgspec.json.encode(extra)
-        self._intake.extra = extra
-
-    def batch_by(self, curve: Mapping[int, float]) -> None:
-        """Compute requests together where that pays.
-
-        Args:
-            curve: Measured time of a batch by its size, over that of one frame; an empty
-                one, as at the start, computes them one by one.
-        """
-        self._worker.batching = Batching(curve)
-
-    def crowd(self) -> int:
-        """The most requests that waited together since the last call; zero where none waited for another."""
-        crowd, self._worker.crowd = self._worker.crowd, 0
-        return crowd
 
     def spin(self, spin_us: float) -> None:
         """Stay awake for so long, in microseconds, while messages come as fast; 0 sleeps at once, as at the start."""
@@ -205,7 +157,8 @@ class DataPlane:
                 self._worker.expire()
                 self._worker.compute()
             for work in self._queue.clear():
-                self._outbox.turn_away(work, "draining", "the daemon is stopping; connect again")
+                counts = self._lanes[work.request.model].measurements
+                self._outbox.turn_away(work, "draining", "the daemon is stopping; connect again", counts)
         finally:
             self.close()
 
@@ -217,54 +170,14 @@ class DataPlane:
         """Let `run` end within its idle time and `DRAIN_S`. Safe in a signal handler."""
         self._stopping = self._intake.stopping = True
 
-    def statistics(self) -> Statistics:
-        """What happened so far."""
-        return self._measurements.statistics(len(self._queue), self._last_progress_s)
-
-    def recent_compute_us(self, generation: int | None = None) -> Times:
-        """Compute of one frame, which is what latency tables predict, in the last requests.
-
-        That of a batch counts as its time over its cost on the batch curve.
-
-        Args:
-            generation: Only requests that it answered; None for all.
-
-        Returns:
-            Microseconds, at most `measurements.RECENT` of them, oldest first.
-        """
-        return self._measurements.recent_compute_us(generation)
-
-    def recent_timeouts_us(self) -> Times:
-        """What the last requests that have a deadline were given from arrival on, in microseconds, in no order."""
-        return self._measurements.recent_timeouts_us()
-
-    def compute_us_since(self, answered: int, generation: int) -> Times:
-        """Compute of the requests of a single sample that a generation answered since a count of answers.
-
-        Args:
-            answered: What `statistics` counted as answered then.
-            generation: Only requests that it answered.
-
-        Returns:
-            Microseconds, oldest first; at most `measurements.KEPT` requests are looked back.
-        """
-        return self._measurements.compute_us_since(answered, generation)
-
-    def times_since(self, answered: int) -> tuple[int, Times, Times]:
-        """Times of the requests since a count of answers, whichever generation answered.
-
-        Args:
-            answered: What the last call counted; 0 at first.
-
-        Returns:
-            The count of answers up to which they are; compute of one frame where it is known; and the requests from
-            arrival until the reply was sent. Both in microseconds, at most `measurements.KEPT` of them, oldest first.
-        """
-        return self._measurements.times_since(answered)
-
-    def recent_total_us(self, generation: int | None = None) -> Times:
-        """The last requests from arrival until the reply was sent; see `recent_compute_us`."""
-        return self._measurements.recent_total_us(generation)
+    def statistics(self, model: str | None = None) -> Statistics:
+        """What happened so far: to one model, or to all together."""
+        if model is not None:
+            measurements = self._lanes[model].measurements
+            return measurements.statistics(self._queue.waiting(model), self._last_progress_s)
+        each = [lane.measurements for lane in self._lanes.values()]
+        intake = self._intake
+        return together(each, intake.unnamed, intake.received, len(self._queue), self._last_progress_s)
 
     def _turn(self, *, wait: bool) -> bool:
         """Take in what has come and compute what is next.
@@ -288,15 +201,14 @@ class DataPlane:
         if self._last_progress_s - self._looked_for_idle_s > IDLE_LOOK_S:
             self._looked_for_idle_s = self._last_progress_s
             self._streams.forget_idle()
-            self._measurements.streams = len(self._streams)
+            self._intake.count_streams()
         return computed or took
 
     def _look(self) -> bool:
         """Take in what has come already; whether anything had."""
-        rejected = self._measurements.rejected
-        enough = rejected["queue_full"] + REFUSE_LIMIT
+        enough = self._intake.turned_away + REFUSE_LIMIT
         for taken in range(TAKE_LIMIT):
-            if not readable(self._socket) or rejected["queue_full"] >= enough:
+            if not readable(self._socket) or self._intake.turned_away >= enough:
                 return taken > 0
             self._intake.take(receive(self._socket))
         return True

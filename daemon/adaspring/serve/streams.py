@@ -10,7 +10,7 @@ import numpy as np
 from adaspring.engine.base import Batch
 from adaspring.errors import FeatureError, ProtocolError
 from adaspring.features import Pipeline
-from adaspring.serve.protocol import InferRequest, OpenedHeader, OpenHeader, Piece, RawInput
+from adaspring.serve.protocol import InferRequest, ModelSignature, OpenedHeader, OpenHeader, Piece
 from adaspring.serve.queue import Window
 
 #: Streams open at once, and how many of them one client may have.
@@ -27,16 +27,18 @@ class Stream:
     lost, and no filter remembers what was before.
     """
 
-    def __init__(self, pipeline: Pipeline, header: OpenHeader, step: int, now_s: float) -> None:
+    def __init__(self, model: ModelSignature, pipeline: Pipeline, header: OpenHeader, step: int, now_s: float) -> None:
         """Start with no sample.
 
         Args:
+            model: The model that its windows are for.
             pipeline: Makes columns of samples.
             header: How to cut them.
             step: Samples from one column to the next.
             now_s: On the clock of `Streams`.
         """
         self.id = header.id
+        self.model = model
         self.used_s = now_s
         self.windows = 0
         self._parameters = header.parameters
@@ -93,7 +95,7 @@ class Stream:
         while (start := (self._next_sample - self._kept_sample) // self._step) + width <= self._kept.shape[-1]:
             self.windows += 1
             batch = np.ascontiguousarray(self._kept[None, ..., start : start + width])
-            request = InferRequest(self.id, batch, parameters.timeout, parameters.priority)
+            request = InferRequest(self.id, batch, parameters.timeout, parameters.priority, model=self.model.name)
             yield request, Window(self.windows, self._next_sample, self._gap)
             self._next_sample += parameters.hop
             self._gap = 0
@@ -105,16 +107,12 @@ class Stream:
 class Streams:
     """All streams that are open, by client and id. The data thread uses it."""
 
-    def __init__(self, pipeline: Pipeline | None, raw: RawInput | None, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         """Open none yet.
 
         Args:
-            pipeline: Makes columns of samples; None where the model takes no raw samples.
-            raw: What clients are told of it.
             clock: Monotonic, in seconds.
         """
-        self._pipeline = pipeline
-        self._raw = raw
         self._clock = clock
         self._streams: dict[tuple[bytes, str], Stream] = {}
 
@@ -122,13 +120,32 @@ class Streams:
         """Streams that are open."""
         return len(self._streams)
 
-    def open(self, client: bytes, header: OpenHeader) -> OpenedHeader:
+    def of(self, model: str) -> int:
+        """Streams of a model that are open."""
+        return sum(stream.model.name == model for stream in self._streams.values())
+
+    def model_of(self, client: bytes, stream_id: str) -> ModelSignature:
+        """The model of a stream.
+
+        Raises:
+            ProtocolError: If no such stream is open.
+        """
+        return self._stream(client, stream_id).model
+
+    def open(self, client: bytes, header: OpenHeader, model: ModelSignature, pipeline: Pipeline | None) -> OpenedHeader:
         """Open a stream.
+
+        Args:
+            client: Whose it is.
+            header: How to cut it.
+            model: The model that its windows are for.
+            pipeline: Makes columns of samples; None where the model takes no raw samples.
 
         Raises:
             ProtocolError: If one of this id is open, or too many are.
         """
-        if self._pipeline is None or self._raw is None or self._raw.hop is None:
+        raw = model.raw
+        if pipeline is None or raw is None or raw.hop is None:
             raise _refused("the model takes no stream", code="UNSUPPORTED")
         if (client, header.id) in self._streams:
             raise _refused(f"stream {header.id!r} is open already; close it first, or choose another id")
@@ -138,8 +155,8 @@ class Streams:
                 f"a client may have {MOST_OF_A_CLIENT} streams and all together {MOST_STREAMS}; close one",
                 code="UNAVAILABLE",
             )
-        self._streams[client, header.id] = Stream(self._pipeline, header, self._raw.hop, self._clock())
-        return OpenedHeader(header.id, self._raw.shape[0], header.parameters.hop, self._raw)
+        self._streams[client, header.id] = Stream(model, pipeline, header, raw.hop, self._clock())
+        return OpenedHeader(header.id, raw.shape[0], header.parameters.hop, raw)
 
     def push(self, client: bytes, piece: Piece, most: int) -> list[tuple[InferRequest, Window]]:
         """The windows that samples complete; see `Stream.push`.

@@ -114,6 +114,22 @@ def _depthwise_separable(in_channels: int, out_channels: int, kernel: Extent, st
     )
 
 
+#: Channels of an inverted residual's inside for each channel that it reads. MobileNetV2's six fit its thin
+#: bottlenecks; at the widths that a convolution has, two keep the block under half of its cost.
+EXPANSION = 2
+
+
+def _inverted(in_channels: int, out_channels: int, kernel: Extent, stride: Extent) -> Steps:
+    # Sandler et al., MobileNetV2, CVPR 2018. The ReLU behind the projection is the slot's own: what
+    # the next slot reads is no negative number whichever operator made it.
+    inside, point = EXPANSION * in_channels, (1,) * len(kernel)
+    return (
+        (Conv("widen", in_channels, inside, point, point),),
+        (Conv("depthwise", inside, inside, kernel, stride, depthwise=True),),
+        (Conv("project", inside, out_channels, point, point),),
+    )
+
+
 def rank_of(out_channels: int) -> int:
     """Rank of the low-rank factorisation of a convolution with ``out_channels`` outputs.
 
@@ -147,6 +163,7 @@ _ALL = (
     Operator("conv", "c", "full convolution", _conv),
     Operator("fire", "f", "fire module: squeeze, parallel expansions, merged", _fire),
     Operator("dwsep", "d", "depthwise-separable convolution (factorised)", _depthwise_separable),
+    Operator("inverted", "i", "inverted residual: widened, filtered channel by channel, narrowed", _inverted),
     Operator("lowrank", "r", "convolution of low rank over its channels", _low_rank),
     Operator("spatial", "s", "convolution of low rank over its two axes", _spatial, dimensions=(2,)),
 )

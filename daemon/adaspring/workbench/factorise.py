@@ -37,14 +37,23 @@ def over_inputs(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return squeeze.T.reshape(rank, weight.shape[1], *point), expanded
 
 
-def per_channel(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The best pair of a depthwise convolution and a 1x1 convolution: each input channel has one filter for all."""
+def per_channel(weight: Tensor, filters: int = 1) -> tuple[Tensor, Tensor]:
+    """The best pair of a depthwise convolution and a 1x1 convolution: each input channel has few filters for all.
+
+    Args:
+        weight: Of the convolution.
+        filters: Filters of each input channel; those of one channel stand side by side.
+    """
     outputs, inputs, *kernel = weight.shape
     left, values, right = torch.linalg.svd(weight.flatten(2).transpose(0, 1), full_matrices=False)
-    sign = _signs(right[:, 0].sum(dim=1))
-    depthwise = right[:, 0] * sign[:, None]
-    pointwise = left[:, :, 0] * (values[:, 0] * sign)[:, None]
-    return depthwise.reshape(inputs, 1, *kernel), pointwise.T.reshape(outputs, inputs, *(1,) * len(kernel))
+    missing = max(0, filters - values.shape[1])
+    values = torch.nn.functional.pad(values[:, :filters], (0, missing))
+    right = torch.nn.functional.pad(right[:, :filters], (0, 0, 0, missing))
+    left = torch.nn.functional.pad(left[:, :, :filters], (0, missing))
+    sign = _signs(right.sum(dim=2))
+    depthwise = (right * sign[:, :, None]).reshape(inputs * filters, 1, *kernel)
+    pointwise = (left * (values * sign)[:, None]).transpose(0, 1).reshape(outputs, inputs * filters)
+    return depthwise, pointwise.reshape(outputs, inputs * filters, *(1,) * len(kernel))
 
 
 def _balanced(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:

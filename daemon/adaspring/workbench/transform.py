@@ -15,7 +15,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from adaspring.space import HEAD, Block, SearchSpace, lower, lower_slot, max_input_width
+from adaspring.space import EXPANSION, HEAD, Block, SearchSpace, lower, lower_slot, max_input_width
 from adaspring.workbench.factorise import over_axes, over_channels, over_inputs, per_channel
 from adaspring.workbench.supernet import Weights
 
@@ -142,6 +142,13 @@ def _dwsep(weight: Tensor, _rank: int) -> dict[str, Tensor]:
     return dict(zip(("depthwise", "pointwise"), per_channel(weight), strict=True))
 
 
+def _inverted(weight: Tensor, _rank: int) -> dict[str, Tensor]:
+    inputs, point = weight.shape[1], (1,) * (weight.ndim - 2)
+    depthwise, project = per_channel(weight, EXPANSION)
+    copies = torch.eye(inputs).repeat_interleave(EXPANSION, dim=0)
+    return {"widen": copies.reshape(-1, inputs, *point), "depthwise": depthwise, "project": project}
+
+
 def _lowrank(weight: Tensor, rank: int) -> dict[str, Tensor]:
     return dict(zip(("basis", "expand"), over_channels(weight, rank), strict=True))
 
@@ -158,9 +165,9 @@ def _fire(weight: Tensor, rank: int) -> dict[str, Tensor]:
 
 
 #: Parts behind which stands a ReLU that the convolution does not have.
-_INSIDE = frozenset({"squeeze", "depthwise"})
+_INSIDE = frozenset({"squeeze", "widen", "depthwise"})
 
 #: What each operator takes from a convolution, by part; the rank is that of its first part.
 _PARTS: MappingProxyType[str, Callable[[Tensor, int], dict[str, Tensor]]] = MappingProxyType(
-    {"dwsep": _dwsep, "lowrank": _lowrank, "spatial": _spatial, "fire": _fire}
+    {"dwsep": _dwsep, "inverted": _inverted, "lowrank": _lowrank, "spatial": _spatial, "fire": _fire}
 )

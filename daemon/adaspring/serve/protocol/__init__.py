@@ -61,10 +61,12 @@ from adaspring.serve.protocol.requests import (
     DEFAULT_PRIORITY,
     LOWEST_PRIORITY,
     InferRequest,
+    Models,
     decode_infer,
     decode_query,
     encode_infer,
     encode_query,
+    find_model,
 )
 from adaspring.serve.protocol.signature import ModelSignature, RawInput
 from adaspring.serve.protocol.streams import (
@@ -118,6 +120,7 @@ __all__ = [
     "MetaHeader",
     "MetaParameters",
     "ModelSignature",
+    "Models",
     "OpenHeader",
     "OpenedHeader",
     "Piece",
@@ -154,6 +157,7 @@ __all__ = [
     "encode_push",
     "encode_query",
     "encode_result",
+    "find_model",
     "meta_header",
     "open_reply",
     "open_request",

@@ -28,7 +28,7 @@ class QueryHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
     Attributes:
         id: Echoed in the reply.
-        model_name: The model asked about; empty for the one that is served.
+        model_name: The model asked about; empty for the only one that is served, or for all.
         parameters: See `QueryParameters`.
     """
 
@@ -99,7 +99,7 @@ class LiveHeader(msgspec.Struct, frozen=True):
 
 
 class ReadyHeader(msgspec.Struct, frozen=True):
-    """The answer to READY: false while the daemon drains."""
+    """The answer to READY: false while the daemon drains. The name is empty where several models are asked about."""
 
     id: str
     name: str
@@ -165,13 +165,13 @@ def meta_header(request_id: str, model: ModelSignature, parameters: MetaParamete
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """What the data plane did since it started.
+    """What the data plane did since it started, for one model or for all together.
 
     The counters are read one after the other while it goes on, so they may differ by
     the message in hand.
 
     Attributes:
-        received: Messages of every type.
+        received: Messages of every type; of one model, the requests and windows for it.
         samples: Samples asked for by well-formed INFER requests and windows of streams, computed or not.
         answered: INFER requests and windows computed and answered.
         rejected: Messages refused, by reason.
@@ -183,7 +183,7 @@ class Statistics(msgspec.Struct, frozen=True):
         streams: Streams open now.
         queue_depth: Requests that wait now.
         last_progress_s: When the loop last turned, on its monotonic clock, in seconds.
-        generation: Generation that computed last; 0 before the first request.
+        generation: Generation that computed last; 0 before the first request. Of several models, the highest.
     """
 
     received: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,6 +21,9 @@ LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
 #: Most rows or columns of an image: beyond it resizing one takes memory that its bytes do not show.
 MOST_EXTENT = 8192
+
+#: What is served, by name.
+Models: TypeAlias = Mapping[str, ModelSignature]
 
 Timeout = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Priority = Annotated[int, msgspec.Meta(ge=1, le=LOWEST_PRIORITY)]
@@ -48,7 +51,7 @@ class InferHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """Header of an INFER request, as in the Open Inference Protocol v2."""
 
     id: str = ""
-    model_name: str
+    model_name: str = ""
     model_version: str = ""
     parameters: InferParameters = InferParameters()
     inputs: tuple[TensorHeader, ...]
@@ -64,6 +67,7 @@ class InferRequest(msgspec.Struct, frozen=True, gc=False):
         timeout_us: From arrival, in microseconds; None for no deadline.
         priority: 1 is the highest.
         raw: Whether the batch is what a sensor gave and must be preprocessed.
+        model: Name of the model.
     """
 
     id: str
@@ -71,11 +75,16 @@ class InferRequest(msgspec.Struct, frozen=True, gc=False):
     timeout_us: int | None
     priority: int
     raw: bool = False
+    model: str = ""
 
     @property
     def samples(self) -> int:
         """Samples in the batch."""
         return len(self.batch)
+
+    def joins(self, model: str) -> bool:
+        """Whether it may be computed together with other requests of a model."""
+        return len(self.batch) == 1 and self.model == model
 
 
 _infer_decoder = msgspec.json.Decoder(InferHeader)
@@ -83,14 +92,14 @@ _query_decoder = msgspec.json.Decoder(QueryHeader)
 _encode = msgspec.json.Encoder().encode
 
 
-def decode_infer(message: Message, model: ModelSignature, limits: Limits) -> InferRequest:
+def decode_infer(message: Message, models: Models, limits: Limits) -> InferRequest:
     """Decode an INFER request.
 
     Raises:
-        ProtocolError: If it does not fit the model; the message names what would.
+        ProtocolError: If it fits no model that is served; the message names what would.
     """
     header = decode_json(_infer_decoder, message.header, limits.nesting, "the header")
-    check_model(header.model_name, header.model_version, model)
+    model = find_model(header.model_name, header.model_version, models)
     for output in header.outputs:
         if output.name != model.output_name:
             raise refusal("tensors", f"output {quote(output.name)} is unknown; expected {quote(model.output_name)}")
@@ -98,11 +107,12 @@ def decode_infer(message: Message, model: ModelSignature, limits: Limits) -> Inf
     timeout_us, priority = header.parameters.timeout, header.parameters.priority
     if model.raw is not None and tensor.name == model.raw.name:
         check_tensor(tensor, (model.raw.datatype,), model.raw.shape, limits.samples)
-        return InferRequest(header.id, decode_tensor(tensor, message.tensors[0]), timeout_us, priority, raw=True)
+        samples = decode_tensor(tensor, message.tensors[0])
+        return InferRequest(header.id, samples, timeout_us, priority, raw=True, model=model.name)
     check_tensor(tensor, model.datatypes, model.input_shape, limits.samples)
     # A copy of our own: engines may ask for memory that can be written to.
     batch = decode_tensor(tensor, message.tensors[0]).astype(np.float32)
-    return InferRequest(header.id, batch, timeout_us, priority)
+    return InferRequest(header.id, batch, timeout_us, priority, model=model.name)
 
 
 def the_tensor(inputs: Sequence[TensorHeader], message: Message, names: Sequence[str]) -> TensorHeader:
@@ -152,17 +162,17 @@ def _is_like(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
     )
 
 
-def decode_query(message: Message, model: ModelSignature, limits: Limits) -> QueryHeader:
+def decode_query(message: Message, models: Models, limits: Limits) -> QueryHeader:
     """Decode a message other than INFER.
 
     Raises:
-        ProtocolError: If its header is wrong, or names another model.
+        ProtocolError: If its header is wrong, or names a model that is not served.
     """
     if message.tensors:
         raise refusal("frames", f"{message.type.decode()} takes no tensors; {len(message.tensors)} follow its header")
     header = decode_json(_query_decoder, message.header, limits.nesting, "the header")
     if header.model_name:
-        check_model(header.model_name, "", model)
+        find_model(header.model_name, "", models)
     if (header.parameters.cancel_id is None) == (message.type == CANCEL):
         raise refusal(
             "header", "parameters.cancel_id names the request to cancel; it belongs to CANCEL and to no other type"
@@ -210,17 +220,28 @@ def encode_query(kind: bytes, request_id: str, *, model_name: str = "", cancel_i
     return [MAGIC, kind, _encode(QueryHeader(request_id, model_name, QueryParameters(cancel_id)))]
 
 
-def check_model(name: str, version: str, model: ModelSignature) -> None:
-    """Refuse a request for another model or version.
+def find_model(name: str, version: str, models: Models) -> ModelSignature:
+    """The model that a message means.
+
+    Args:
+        name: As in the message; empty for the only one that is served.
+        version: As in the message; empty for whichever is served.
+        models: Those that are served.
 
     Raises:
-        ProtocolError: With the code NOT_FOUND.
+        ProtocolError: If there is none of this name and version, or several and no name.
     """
-    if name != model.name:
-        raise refusal("model", f"model {quote(name)} is not served; expected {quote(model.name)}", code="NOT_FOUND")
+    known = " or ".join(quote(known) for known in models)
+    if not name and len(models) > 1:
+        raise refusal("model", f"several models are served, and model_name names none; expected {known}")
+    model = models.get(name) if name else next(iter(models.values()))
+    if model is None:
+        raise refusal("model", f"model {quote(name)} is not served; expected {known}", code="NOT_FOUND")
     if version not in ("", model.version):
         raise refusal(
             "model",
-            f"version {quote(version)} of model {quote(name)} is not served; expected {quote(model.version)}, or none",
+            f"version {quote(version)} of model {quote(model.name)} is not served;"
+            f" expected {quote(model.version)}, or none",
             code="NOT_FOUND",
         )
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +12,15 @@ from adaspring.serve.protocol.headers import InferReplyHeader, ReplyParameters
 from adaspring.serve.protocol.jsontext import decode_json
 from adaspring.serve.protocol.limits import Limits, refusal
 from adaspring.serve.protocol.messages import CLOSE, MAGIC, OPEN, PUSH, RESULT, Message
-from adaspring.serve.protocol.requests import DEFAULT_PRIORITY, Priority, Timeout, check_model, check_tensor, the_tensor
+from adaspring.serve.protocol.requests import (
+    DEFAULT_PRIORITY,
+    Models,
+    Priority,
+    Timeout,
+    check_tensor,
+    find_model,
+    the_tensor,
+)
 from adaspring.serve.protocol.signature import ModelSignature, RawInput
 from adaspring.serve.protocol.tensors import TensorHeader, decode_tensor, encode_tensor
 
@@ -42,7 +51,7 @@ class OpenHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     Attributes:
         id: Names the stream among those of the connection.
         parameters: See `StreamParameters`.
-        model_name: Empty for the model that is served.
+        model_name: Empty for the only model that is served.
     """
 
     id: _Id
@@ -125,14 +134,14 @@ _close_decoder = msgspec.json.Decoder(CloseHeader)
 _encode = msgspec.json.Encoder().encode
 
 
-def decode_open(message: Message, model: ModelSignature, limits: Limits) -> OpenHeader:
-    """Decode OPEN.
+def decode_open(message: Message, models: Models, limits: Limits) -> tuple[OpenHeader, ModelSignature]:
+    """Decode OPEN, and find the model that is meant.
 
     Raises:
-        ProtocolError: If the model takes no stream, or not such windows.
+        ProtocolError: If there is no such model, it takes no stream, or not such windows.
     """
     header = decode_json(_open_decoder, message.header, limits.nesting, "the header")
-    check_model(header.model_name or model.name, "", model)
+    model = find_model(header.model_name, "", models)
     if message.tensors:
         raise refusal("frames", f"OPEN takes no tensors; {len(message.tensors)} follow its header")
     raw = _streamed(model)
@@ -141,18 +150,23 @@ def decode_open(message: Message, model: ModelSignature, limits: Limits) -> Open
         raise refusal("stream", f"window is {window}; the model takes windows of {raw.shape[0]} samples")
     if raw.hop is not None and hop % raw.hop:
         raise refusal("stream", f"hop is {hop}; expected a multiple of {raw.hop}, which the preprocessing goes on by")
-    return header
+    return header, model
 
 
-def decode_push(message: Message, model: ModelSignature, limits: Limits) -> Piece:
+def decode_push(message: Message, model_of: Callable[[str], ModelSignature], limits: Limits) -> Piece:
     """Decode PUSH.
+
+    Args:
+        message: The message.
+        model_of: The model of a stream, by its id; refuses what is no stream.
+        limits: What is allowed.
 
     Raises:
         ProtocolError: If it does not fit the model; at most so many windows of samples come at once as an
             INFER request may have.
     """
     header = decode_json(_push_decoder, message.header, limits.nesting, "the header")
-    raw = _streamed(model)
+    raw = _streamed(model_of(header.id))
     tensor = the_tensor(header.inputs, message, [raw.name])
     check_tensor(tensor, (raw.datatype,), raw.shape[1:], raw.shape[0] * limits.samples)
     return Piece(header.id, decode_tensor(tensor, message.tensors[0]), header.parameters.first_sample)

@@ -41,7 +41,7 @@ def rivals(spec: SpaceSpec) -> tuple[Rival, ...]:
     return (
         Rival("uncompressed", "uncompressed backbone", "uncompressed", uniform(spec, "conv", 1.0)),
         Rival("fire", "Fire (SqueezeNet style)", "hand-crafted", uniform(spec, "fire", 1.0)),
-        Rival("separable", "depthwise separable (MobileNet style)", "hand-crafted", uniform(spec, "dwsep", 1.0)),
+        Rival("inverted", "inverted residuals (MobileNetV2 style)", "hand-crafted", uniform(spec, "inverted", 1.0)),
         Rival("svd", "SVD factorisation", "hand-crafted", uniform(spec, "lowrank", 1.0), start="svd"),
         Rival("pruned", "magnitude-pruned channels", "hand-crafted", uniform(spec, "conv", NARROW), start="magnitude"),
         Rival("narrow", "uniform width scaling", "hand-crafted", uniform(spec, "conv", NARROW)),

@@ -1,0 +1,412 @@
+"""Several models on one device: one subnet for each, so that together they keep to what there is.
+
+Each model brings a front of subnets. What a combination of them costs adds up: memory, power, and
+how busy the engine is, which makes frames of every model wait for those of all others. The best
+combination is found by branch and bound over the product of the fronts, model by model: a partial
+combination is dropped where even the least of all models to come breaks a limit, or where prices
+on the limits (the dual ascent of one model, see `master`) prove that no completion beats the best
+combination known. What is left is looked at whole, so the outcome is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
+
+import numpy as np
+
+from adaspring.decide.master import Master
+from adaspring.decide.problem import ROUNDING, Array, Indices
+from adaspring.decide.quest import DOUBT
+
+#: Rounds of the dual ascent, and the price at which a limit may be exceeded by all of it, in ranges of the objective.
+MOST_ROUNDS = 8
+CEILING = 100.0
+#: Prices to try for a good combination to begin with, in ranges of the objective for all of a limit.
+TRIED_PRICES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+#: Combinations of all models but the last that are looked at together; memory is bounded by it.
+CHUNK = 4096
+#: Partial combinations looked at in one search: a second or so. Beyond it the best so far is taken, and
+#: said not to be proven. Counted and not timed, so that the same inputs give the same outcome.
+MOST_LOOKED_AT = 1 << 24
+
+#: What adds up over models, as columns: frames a second times seconds of compute; the part of it that a frame
+#: finds under way; compute of frames that wait already; watts; MiB.
+_BUSY, _RESIDUAL, _BACKLOG, _POWER, _MEMORY = range(5)
+#: Those of them that have a limit of their own.
+_LIMITED = (_BUSY, _POWER, _MEMORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Subnets that a model may run, one in each row; all arrays have the shape ``(n,)``.
+
+    Attributes:
+        objective: What each scores, weighted by the priority of the model; less is better.
+        loss_points: Accuracy lost against the full network.
+        latency_s: 95th percentile of compute of a frame.
+        energy_mj: Energy of a frame.
+        memory_mib: Memory of the session.
+    """
+
+    objective: Array
+    loss_points: Array
+    latency_s: Array
+    energy_mj: Array
+    memory_mib: Array
+
+    def __len__(self) -> int:
+        """Subnets."""
+        return len(self.objective)
+
+    def take(self, rows: Indices) -> Front:
+        """Some of them."""
+        return Front(
+            self.objective[rows],
+            self.loss_points[rows],
+            self.latency_s[rows],
+            self.energy_mj[rows],
+            self.memory_mib[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """What a model asks of the device.
+
+    Attributes:
+        front: Its subnets.
+        rate_hz: Frames that come, a second.
+        energy_rate_hz: The same as power counts them.
+        waiting: Its frames that wait already.
+    """
+
+    front: Front
+    rate_hz: float
+    energy_rate_hz: float
+    waiting: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What combinations are held to; infinite where there is no limit.
+
+    Attributes:
+        loss_points: Most accuracy that each model may lose, shape ``(models,)``.
+        latency_s: In which 95 of 100 frames of each model have to be answered, waiting included, shape ``(models,)``.
+        utilisation: Most share of time that the engine may be busy.
+        power_mw: Most power of all inference.
+        memory_mib: Most memory of all sessions.
+    """
+
+    loss_points: Array
+    latency_s: Array
+    utilisation: float
+    power_mw: float
+    memory_mib: float
+
+    def vector(self) -> Array:
+        """All of them in the order of `demands`, shape ``(2 models + 3,)``."""
+        return np.concatenate([self.loss_points, self.latency_s, [self.utilisation, self.power_mw, self.memory_mib]])
+
+    @classmethod
+    def of_vector(cls, vector: Array) -> Limits:
+        """Back from `vector`."""
+        models = (len(vector) - 3) // 2
+        utilisation, power_mw, memory_mib = vector[2 * models :].tolist()
+        return cls(vector[:models], vector[models : 2 * models], utilisation, power_mw, memory_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """The best combination.
+
+    Attributes:
+        rows: Of the front of each model.
+        objective: Sum of what the models score.
+        limits: As relaxed, where not all could be met.
+        relaxed: Which had to give, as indices into `Limits.vector`, the first to give way first.
+        proven: Whether no other combination of the fronts within these limits scores less.
+    """
+
+    rows: tuple[int, ...]
+    objective: float
+    limits: Limits
+    relaxed: tuple[int, ...]
+    proven: bool
+
+
+class Market:
+    """The product of some models' fronts.
+
+    Attributes:
+        tenants: The models.
+        columns: What each subnet of each model adds to what adds up, shape ``(n, 5)`` each.
+    """
+
+    def __init__(self, tenants: Sequence[Tenant]) -> None:
+        """Index them.
+
+        Args:
+            tenants: At least one, each with at least one subnet.
+        """
+        self.tenants = tuple(tenants)
+        self.columns = [_columns(tenant) for tenant in tenants]
+        self._looked_at = 0
+
+    def demands(self, rows: Sequence[Indices]) -> Array:
+        """What combinations need, in the order of `Limits.vector`, shape ``(n, 2 models + 3)``.
+
+        Args:
+            rows: Of each model's front, shape ``(n,)`` each.
+        """
+        used = np.sum([columns[row] for columns, row in zip(self.columns, rows, strict=True)], axis=0)
+        fronts = [tenant.front for tenant in self.tenants]
+        losses = [front.loss_points[row] for front, row in zip(fronts, rows, strict=True)]
+        computes = [front.latency_s[row] for front, row in zip(fronts, rows, strict=True)]
+        return _demands(used, losses, computes)
+
+    def best(self, limits: Limits, yielding: Sequence[int]) -> Combination:
+        """The combination of least objective within limits; where there is none, limits give way.
+
+        Args:
+            limits: What combinations are held to.
+            yielding: All indices into `Limits.vector`; the first gives way first, each by the least that
+                those behind it permit.
+        """
+        self._looked_at = 0
+        wanted = limits.vector()
+        objectives = [tenant.front.objective for tenant in self.tenants]
+        found = self._least(objectives, None, wanted, None)
+        allowed = wanted
+        if found is None:
+            allowed, known = self._relaxed(wanted, yielding)
+            found = self._least(objectives, None, allowed, known) or known
+        score = sum(float(objective[row]) for objective, row in zip(objectives, found, strict=True))
+        relaxed = tuple(index for index in yielding if allowed[index] > wanted[index])
+        proven = self._looked_at <= MOST_LOOKED_AT
+        return Combination(found, score, Limits.of_vector(allowed), relaxed, proven)
+
+    def _relaxed(self, wanted: Array, yielding: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
+        """Limits that can be met, and a combination that meets them: the last to give way first."""
+        allowed = np.full(len(wanted), inf)
+        models = len(self.tenants)
+        known: tuple[int, ...] = tuple(int(tenant.front.memory_mib.argmin()) for tenant in self.tenants)
+        for index in reversed(yielding):
+            if self._demand(known, index) > wanted[index]:
+                costs = [np.zeros(len(tenant.front)) for tenant in self.tenants]
+                if index < models:
+                    costs[index] = self.tenants[index].front.loss_points
+                elif index >= 2 * models:
+                    costs = [columns[:, _LIMITED[index - 2 * models]] for columns in self.columns]
+                own_latency = index - models if models <= index < 2 * models else None
+                known = self._least(costs, own_latency, allowed, known) or known
+            allowed[index] = max(wanted[index], self._demand(known, index))
+        return allowed, known
+
+    def _demand(self, rows: tuple[int, ...], index: int) -> float:
+        return float(self.demands([np.array([row]) for row in rows])[0, index])
+
+    def _least(
+        self, costs: Sequence[Array], own_latency: int | None, limits: Array, known: tuple[int, ...] | None
+    ) -> tuple[int, ...] | None:
+        """The combination of least cost within limits; None where none meets them.
+
+        Args:
+            costs: Of each model's subnets; they add up.
+            own_latency: The model whose latency, waiting included, is to be least instead; costs are zero then.
+            limits: In the order of `Limits.vector`.
+            known: A combination that meets the limits.
+        """
+        search = _Search(self, costs, own_latency, limits)
+        if known is not None:
+            search.offer([np.array([row]) for row in known])
+        self._looked_at += search.run(MOST_LOOKED_AT - self._looked_at)
+        return search.best
+
+
+class _Search:
+    """One branch and bound."""
+
+    def __init__(self, market: Market, costs: Sequence[Array], own_latency: int | None, limits: Array) -> None:
+        self.best: tuple[int, ...] | None = None
+        self._market = market
+        self._models = len(costs)
+        self._own_latency = own_latency
+        self._limits = limits + ROUNDING * (1 + np.abs(np.where(np.isfinite(limits), limits, 0.0)))
+        self._value = inf
+        self._costs = costs
+        fronts = [tenant.front for tenant in market.tenants]
+        self._used = market.columns
+        self._losses = [front.loss_points for front in fronts]
+        self._computes = [front.latency_s for front in fronts]
+        self._rows = self._within_reach()
+        self._prices = np.zeros(len(_LIMITED))
+        self._offset = 0.0
+        self._priced = list(costs)
+
+    def offer(self, rows: Sequence[Indices]) -> None:
+        """Look at whole combinations, and keep the best if it beats the best so far."""
+        demands = self._market.demands(rows)
+        cost = np.sum([cost[row] for cost, row in zip(self._costs, rows, strict=True)], axis=0)
+        if self._own_latency is not None:
+            cost = demands[:, self._models + self._own_latency]
+        cost = np.where((demands <= self._limits).all(axis=1), cost, inf)
+        first = int(cost.argmin())
+        if cost[first] < self._value:
+            self._value = float(cost[first])
+            self.best = tuple(int(row[first]) for row in rows)
+
+    def run(self, allowance: int) -> int:
+        """Search; returns how many partial combinations were looked at, more than allowed if it was cut."""
+        if not all(len(rows) for rows in self._rows):
+            return 0
+        if self._own_latency is None:
+            self._price()
+        looked_at = 0
+        # The fewest first: what is dropped early is dropped for all that would have followed.
+        order = sorted(range(self._models), key=lambda model: len(self._rows[model]))
+        floors = self._floors(order)
+        stack: list[tuple[int, list[Indices]]] = [(0, [])]
+        while stack:
+            depth, chosen = stack.pop()
+            if depth == self._models:
+                by_model = dict(zip(order, chosen, strict=True))
+                self.offer([by_model[model] for model in range(self._models)])
+                continue
+            grown = self._grown(chosen, self._rows[order[depth]])
+            looked_at += len(grown[0])
+            if looked_at > allowance:
+                break
+            kept = self._alive(order[: depth + 1], grown, floors[depth + 1])
+            grown = [rows[kept] for rows in grown]
+            # The first chunk comes off the stack first, so that ties fall to the first rows.
+            starts = range(0, len(kept), CHUNK)
+            stack += [(depth + 1, [rows[at : at + CHUNK] for rows in grown]) for at in reversed(starts)]
+        return looked_at
+
+    def _within_reach(self) -> list[Indices]:
+        """Rows of each model that some combination within the limits could have."""
+        rows: list[Indices] = []
+        least = np.array([used.min(axis=0) for used in self._used])
+        for model, used in enumerate(self._used):
+            others = np.delete(least, model, axis=0).sum(axis=0)
+            demands = self._demands(used + others, {model: np.arange(len(used))})
+            rows.append(np.flatnonzero((demands <= self._limits).all(axis=1)))
+        return rows
+
+    def _demands(self, used: Array, known: Mapping[int, Indices]) -> Array:
+        """What combinations need at least, of which the rows of some models are known."""
+
+        def own(values: Sequence[Array]) -> list[Array]:
+            return [
+                value[known[model]] if model in known else np.full(len(used), value.min())
+                for model, value in enumerate(values)
+            ]
+
+        return _demands(used, own(self._losses), own(self._computes))
+
+    def _price(self) -> None:
+        """Prices on the limits of what adds up, and good combinations on the way."""
+        limits = self._limits[2 * self._models :]
+        bound = np.flatnonzero(np.isfinite(limits))
+        # In shares of the limit, so that all prices are of one kind.
+        scale = np.where(limits[bound] > 0, limits[bound], 1.0)
+        columns = [np.array(_LIMITED)[bound]] * self._models
+        uses = [
+            used[rows][:, column] / scale for used, rows, column in zip(self._used, self._rows, columns, strict=True)
+        ]
+        costs = [cost[rows] for cost, rows in zip(self._costs, self._rows, strict=True)]
+        extent = sum(float(np.ptp(cost)) for cost in costs) or 1.0
+
+        def cheapest(prices: Array) -> tuple[float, Array, Array]:
+            priced = [cost + use @ prices for cost, use in zip(costs, uses, strict=True)]
+            at = [int(each.argmin()) for each in priced]
+            rows = [rows[[index]] for rows, index in zip(self._rows, at, strict=True)]
+            self.offer(rows)
+            cost = np.array([sum(each[index] for each, index in zip(costs, at, strict=True))])
+            excess = np.sum([use[index] for use, index in zip(uses, at, strict=True)], axis=0) - limits[bound] / scale
+            value = sum(float(each[index]) for each, index in zip(priced, at, strict=True))
+            return value - float(prices @ (limits[bound] / scale)), cost, excess[None]
+
+        for price in TRIED_PRICES:
+            cheapest(np.full(len(bound), price * extent))
+        best, cost, excess = cheapest(np.zeros(len(bound)))
+        prices = np.zeros(len(bound))
+        master = Master(cost, excess, CEILING * extent)
+        for _ in range(MOST_ROUNDS if len(bound) else 0):
+            wanted, promised = master.solve()
+            value, cost, excess = cheapest(wanted)
+            if value > best:
+                best, prices = value, wanted
+            if promised - best <= ROUNDING * (1 + abs(promised)):
+                break
+            master.add(cost, excess)
+        self._offset = float(prices @ (limits[bound] / scale))
+        self._priced = [
+            cost + (used[:, column] / scale) @ prices
+            for cost, used, column in zip(self._costs, self._used, columns, strict=True)
+        ]
+
+    def _floors(self, order: Sequence[int]) -> list[tuple[float, Array]]:
+        """Behind each depth, the least priced cost and the least use of all models that are to come."""
+        cost = [float(self._priced[model][self._rows[model]].min()) for model in order]
+        used = [self._used[model][self._rows[model]].min(axis=0) for model in order]
+        costs = [*accumulate(reversed(cost), initial=0.0)]
+        uses = [*accumulate(reversed(used), initial=np.zeros(used[0].shape))]
+        return list(zip(reversed(costs), reversed(uses), strict=True))
+
+    @staticmethod
+    def _grown(chosen: list[Indices], rows: Indices) -> list[Indices]:
+        """Every partial combination with every row of the next model."""
+        if not chosen:
+            return [rows]
+        count = len(chosen[0])
+        return [*(np.repeat(each, len(rows)) for each in chosen), np.tile(rows, count)]
+
+    def _alive(self, models: Sequence[int], chosen: list[Indices], floor: tuple[float, Array]) -> Indices:
+        """Which partial combinations may still become the best."""
+        pairs = list(zip(models, chosen, strict=True))
+        priced = np.sum([self._priced[model][rows] for model, rows in pairs], axis=0) + floor[0] - self._offset
+        # Prices magnify rounding, so what is as good as the best known is kept.
+        alive = np.flatnonzero(
+            priced <= (self._value if self._value == inf else self._value + DOUBT * (1 + abs(self._value)))
+        )
+        known = {model: rows[alive] for model, rows in pairs}
+        used = np.sum([self._used[model][rows] for model, rows in known.items()], axis=0) + floor[1]
+        demands = self._demands(used, known)
+        fits = (demands <= self._limits).all(axis=1)
+        if self._own_latency is not None:
+            fits &= demands[:, self._models + self._own_latency] < self._value
+        return alive[fits]
+
+
+def _columns(tenant: Tenant) -> Array:
+    """What each subnet of a model adds to what adds up, shape ``(n, 5)``."""
+    front = tenant.front
+    busy = tenant.rate_hz * front.latency_s
+    return np.stack(
+        [
+            busy,
+            busy * front.latency_s / 2,
+            tenant.waiting * front.latency_s,
+            tenant.energy_rate_hz * front.energy_mj,
+            front.memory_mib,
+        ],
+        axis=1,
+    )
+
+
+def _demands(used: Array, losses: Sequence[Array], computes: Sequence[Array]) -> Array:
+    """What combinations need, in the order of `Limits.vector`, shape ``(n, 2 models + 3)``.
+
+    A frame waits for the one under way and those before it: for frames that come at random the mean wait is
+    the residual compute over the share of time that is left (Pollaczek and Khinchine). And those that wait already
+    are computed first.
+    """
+    idle = 1.0 - used[:, _BUSY]
+    wait = np.divide(used[:, _RESIDUAL], idle, out=np.full(len(used), inf), where=idle > 0)
+    wait = np.maximum(wait, used[:, _BACKLOG])
+    return np.stack([*losses, *(compute + wait for compute in computes), *used[:, _LIMITED].T], axis=1)
