@@ -142,6 +142,19 @@ def random_weights(space: SearchSpace, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def make_pairs() -> Callable[[SearchSpace, int], np.ndarray]:
+    """Makes what pairs of blocks of a space add to a table, at random."""
+
+    def make(space: SearchSpace, seed: int) -> np.ndarray:
+        blocks = int(space.first_choice[-1]) + 1
+        pairs = np.random.default_rng(seed).uniform(-0.5, 0.5, (blocks, blocks))
+        pairs[:, :-1][:, space.skips] = 0.0
+        return pairs
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_bundle() -> Callable[[SpaceSpec, Path], Bundle]:
     """Writes a bundle with random weights to a folder and loads it back."""
 

@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from adaspring.bundle import Bundle, load_bundle
+from adaspring.bundle import Bundle, load_bundle, write_bundle
 from adaspring.errors import BundleCorruptError, BundleError, BundleMissingError, BundleVersionError
-from adaspring.space import SpaceSpec
+from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.tables import SlotTable
 
 FILES = ("weights.safetensors", "tables.npz", "card.md")
 
@@ -35,6 +37,20 @@ def test_what_was_written_is_read(folder: Path, small_bundle: Bundle) -> None:
     assert small_bundle.digest == bundle.digest
     for name, array in small_bundle.weights.items():
         np.testing.assert_array_equal(array, bundle.weights[name])
+
+
+def test_pairs_of_blocks_are_kept(
+    small_bundle: Bundle, make_pairs: Callable[[SearchSpace, int], np.ndarray], tmp_path: Path
+) -> None:
+    """What accuracy tables say of pairs of blocks comes back; a bundle without says nothing of them."""
+    plain = small_bundle.accuracy.percent
+    paired = SlotTable(plain.values, plain.head, make_pairs(small_bundle.space, 0))
+    tables = replace(small_bundle.accuracy, percent=paired)
+    write_bundle(tmp_path, small_bundle.manifest, small_bundle.weights, tables, "card")
+    genomes = small_bundle.space.random(np.random.default_rng(0), 50)
+    read = load_bundle(tmp_path).accuracy.percent.evaluate(small_bundle.space, genomes)
+    np.testing.assert_array_equal(paired.evaluate(small_bundle.space, genomes), read)
+    assert plain.pairs is None
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -24,8 +24,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 class Instance:
     """Random tables over a space, and what every one of its subnets uses by them."""
 
-    def __init__(self, space: SearchSpace, seed: int, *, activations: bool = True) -> None:
-        """Draw tables, with activation memory or without."""
+    def __init__(self, space: SearchSpace, seed: int, *, activations: bool = True, paired: bool = False) -> None:
+        """Draw tables, with activation memory or without, and with pairs of blocks for accuracy or without."""
         rng = np.random.default_rng(seed)
         shape = (len(space.spec.precisions), *space.legal.shape)
 
@@ -37,6 +37,10 @@ class Instance:
         # Accuracy may be lost or won; the scale of each quantity is its own.
         scales = (10.0, 300.0, 2.0, 1.5)
         tables = {name: table(-0.3 if name == "accuracy" else 0.0) for name in QUANTITIES}
+        if paired:
+            blocks = int(space.first_choice[-1]) + 1
+            pairs = rng.uniform(-0.5, 0.5, (blocks, blocks)) * ~np.append(space.skips, np.False_)
+            tables["accuracy"] = SlotTable(tables["accuracy"].values, tables["accuracy"].head, pairs)
         tables = {name: made.scaled(scale) for (name, made), scale in zip(tables.items(), scales, strict=True)}
         peak = table(0.0) if activations else SlotTable(np.zeros(shape), np.zeros((shape[0], shape[2])))
         peak = SlotTable(peak.values, np.zeros_like(peak.head))
@@ -80,6 +84,16 @@ class Instance:
 def test_the_best_subnet_is_found_and_proven(space: SearchSpace, seed: int, share: float) -> None:
     """Against brute force: the optimum is found where there is one, the bound never lies above it."""
     assert_proven(Instance(space, seed), share)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.floats(0.05, 1.0))
+def test_the_best_is_proven_where_blocks_tell_of_each_other(
+    space: SearchSpace, residual_space: SearchSpace, seed: int, share: float
+) -> None:
+    """The same where accuracy holds pairs of blocks: the bound holds for them, and is as near."""
+    for some in (space, residual_space):
+        assert_proven(Instance(some, seed, paired=True), share)
 
 
 @settings(deadline=None, max_examples=30)

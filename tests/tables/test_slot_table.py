@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adaspring.errors import TableError
-from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.space import SKIP, SearchSpace, SpaceSpec
 from adaspring.tables import SlotTable
 
 
@@ -29,11 +29,52 @@ def test_a_subnet_is_the_sum_of_its_entries(
         assert expected == pytest.approx(table.evaluate(space, genome[None])[0])
 
 
+def test_pairs_of_blocks_are_added_over_skipped_slots(
+    space: SearchSpace,
+    make_table: Callable[[SearchSpace, int], SlotTable],
+    make_pairs: Callable[[SearchSpace, int], np.ndarray],
+) -> None:
+    """A subnet is worth what its entries say and every block behind the last that was not skipped."""
+    table = make_table(space, 0)
+    paired = SlotTable(table.values, table.head, make_pairs(space, 0))
+    assert paired.pairs is not None
+    paired.check(space, "accuracy")
+    for genome in space.random(np.random.default_rng(0), 20):
+        expected, before = table.evaluate(space, genome[None])[0], -1
+        for slot, choice in enumerate(space.chosen(genome)):
+            if choice is not SKIP:
+                here = sum(len(choices) for choices in space.choices[:slot]) + int(genome[slot])
+                expected, before = expected + paired.pairs[before, here], here
+        assert expected + paired.pairs[before, -1] == pytest.approx(paired.evaluate(space, genome[None])[0])
+
+
+@pytest.mark.parametrize("fault", ["shape", "nan", "skip"])
+def test_pairs_that_cannot_be_are_refused(
+    space: SearchSpace,
+    make_table: Callable[[SearchSpace, int], SlotTable],
+    make_pairs: Callable[[SearchSpace, int], np.ndarray],
+    fault: str,
+) -> None:
+    """Pairs of another space, of no number, or that make a skip worth something are refused."""
+    table, pairs = make_table(space, 0), make_pairs(space, 0)
+    if fault == "shape":
+        pairs = pairs[1:]
+    elif fault == "nan":
+        pairs[0, 0] = np.nan
+    else:
+        pairs[0, np.flatnonzero(space.skips)[0]] = 1.0
+    with pytest.raises(TableError, match="table accuracy: pairs of blocks must be"):
+        SlotTable(table.values, table.head, pairs).check(space, "accuracy")
+
+
 def test_a_scaled_table_scales_every_subnet(
-    space: SearchSpace, make_table: Callable[[SearchSpace, int], SlotTable]
+    space: SearchSpace,
+    make_table: Callable[[SearchSpace, int], SlotTable],
+    make_pairs: Callable[[SearchSpace, int], np.ndarray],
 ) -> None:
     """A factor on a table is a factor on each subnet."""
     table = make_table(space, 1)
+    table = SlotTable(table.values, table.head, make_pairs(space, 1))
     genomes = space.random(np.random.default_rng(0), 10)
     np.testing.assert_allclose(3 * table.evaluate(space, genomes), table.scaled(3).evaluate(space, genomes))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adaspring.errors import TableError
 from adaspring.space import Genome, SearchSpace, SlotSpec, SpaceSpec
 from adaspring.space.spec import Precision
 from adaspring.tables import SlotTable, Trellis
@@ -39,10 +41,19 @@ def every_genome(space: SearchSpace) -> Genome:
     return np.array(list(product(*(range(limit) for limit in limits))), dtype=np.int16)
 
 
-@given(spaces(), st.integers(0, 2**32 - 1))
-def test_paths_round_trip(space: SearchSpace, seed: int) -> None:
-    """Every genome has one path, and the path gives the genome back."""
-    trellis = Trellis(space)
+def paired_table(space: SearchSpace, pairs: np.ndarray, rng: np.random.Generator) -> SlotTable:
+    """A random table with pairs of blocks."""
+    shape = (len(space.spec.precisions), *space.legal.shape)
+    return SlotTable(rng.random(shape), rng.random((shape[0], shape[2])), pairs)
+
+
+@given(spaces(), st.integers(0, 2**32 - 1), st.integers(0, 1))
+def test_paths_round_trip(
+    make_pairs: Callable[[SearchSpace, int], np.ndarray], space: SearchSpace, seed: int, count: int
+) -> None:
+    """Every genome has one path, and the path gives the genome back; the same where states carry the block before."""
+    table = paired_table(space, make_pairs(space, seed), np.random.default_rng(seed))
+    trellis = Trellis(space, *[table] * count)
     genomes = space.random(np.random.default_rng(seed), 16)
     paths = trellis.edges(genomes)
     np.testing.assert_array_equal(genomes, trellis.genomes(paths))
@@ -60,6 +71,31 @@ def test_packed_tables_add_up(space: SearchSpace, seed: int) -> None:
     genomes = space.random(rng, 16)
     packed = trellis.pack(table)
     np.testing.assert_allclose(table.evaluate(space, genomes), packed[trellis.edges(genomes)].sum(axis=1))
+
+
+@settings(deadline=None)
+@given(spaces(), st.integers(0, 2**32 - 1))
+def test_the_optimum_of_pairs_of_blocks_is_that_of_brute_force(
+    make_pairs: Callable[[SearchSpace, int], np.ndarray], space: SearchSpace, seed: int
+) -> None:
+    """What blocks do to those that follow them adds up along paths too, so the cheapest of all subnets is found."""
+    table = paired_table(space, make_pairs(space, seed), np.random.default_rng(seed))
+    trellis = Trellis(space, table)
+    packed, genomes = trellis.pack(table), every_genome(space)
+    totals = table.evaluate(space, genomes)
+    np.testing.assert_allclose(totals, packed[trellis.edges(genomes)].sum(axis=1), atol=1e-12)
+    paths = trellis.solve(packed[:, None])
+    assert totals.min() == pytest.approx(paths.values[0])
+    assert totals.min() == pytest.approx(table.evaluate(space, trellis.genomes(paths.edges))[0])
+
+
+def test_pairs_need_a_trellis_that_tells_blocks_apart(
+    small_spec: SpaceSpec, make_pairs: Callable[[SearchSpace, int], np.ndarray]
+) -> None:
+    """A trellis whose states are widths alone refuses a table with pairs rather than forget them."""
+    space = SearchSpace(small_spec)
+    with pytest.raises(TableError, match="unrolled for it"):
+        Trellis(space).pack(paired_table(space, make_pairs(space, 0), np.random.default_rng(0)))
 
 
 @settings(deadline=None)

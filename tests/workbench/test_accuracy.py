@@ -48,6 +48,20 @@ def test_tables_predict_what_adds_up_along_the_slots(small_spec: SpaceSpec) -> N
     assert 300 == tables.subnets
 
 
+def test_pairs_of_blocks_are_told_where_they_matter(
+    small_spec: SpaceSpec, make_pairs: Callable[[SearchSpace, int], np.ndarray]
+) -> None:
+    """Where blocks do something to those that follow them, tables say so, and foretell subnets never measured."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    measured, unseen = diverse(space, rng, 1500), diverse(space, rng, 200)
+    flat = np.zeros((1, *space.legal.shape))
+    truth = SlotTable(flat, np.full((1, len(space.widths)), 90.0), make_pairs(space, 0))
+    tables, _ = fit_tables(space, measured, _verdicts(truth.evaluate(space, measured)))
+    expected, alone = truth.evaluate(space, unseen), SlotTable(tables.percent.values, tables.percent.head)
+    error, error_alone = (np.abs(table.evaluate(space, unseen) - expected).mean() for table in (tables.percent, alone))
+    assert error < 0.5 * error_alone
+
+
 def test_what_tables_promise_most_is_found(small_spec: SpaceSpec) -> None:
     """No subnet is promised more accuracy than the best of the front, and the front is one: less costs accuracy."""
     space, rng = SearchSpace(small_spec), np.random.default_rng(0)

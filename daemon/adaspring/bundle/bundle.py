@@ -33,7 +33,8 @@ class AccuracyTables:
     """What the accuracy of a subnet is expected to be, learned at design time.
 
     Attributes:
-        percent: Accuracy in percent, additive over (slot, running width, choice).
+        percent: Accuracy in percent, additive over (slot, running width, choice), and over pairs of blocks where
+            those were found to tell more.
         error_points: Mean absolute error on subnets that the fit had not seen, in points.
         kendall_tau: Rank correlation on them.
         subnets: Subnets measured for the fit.
@@ -104,14 +105,16 @@ def write_bundle(
     """
     path.mkdir(parents=True, exist_ok=True)
     tables = io.BytesIO()
-    np.savez_compressed(
-        tables,
-        accuracy_values=accuracy.percent.values,
-        accuracy_head=accuracy.percent.head,
-        accuracy_error_points=np.float64(accuracy.error_points),
-        accuracy_kendall_tau=np.float64(accuracy.kendall_tau),
-        accuracy_subnets=np.int64(accuracy.subnets),
-    )
+    arrays: dict[str, npt.ArrayLike] = {
+        "accuracy_values": accuracy.percent.values,
+        "accuracy_head": accuracy.percent.head,
+        "accuracy_error_points": np.float64(accuracy.error_points),
+        "accuracy_kendall_tau": np.float64(accuracy.kendall_tau),
+        "accuracy_subnets": np.int64(accuracy.subnets),
+    }
+    if accuracy.percent.pairs is not None:
+        arrays["accuracy_pairs"] = accuracy.percent.pairs
+    np.savez_compressed(tables, **arrays)  # type: ignore[arg-type]  # its stub takes any for allow_pickle
     contents = {
         WEIGHTS: safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in sorted(weights.items())}),
         TABLES: tables.getvalue(),
@@ -168,7 +171,11 @@ def _load_accuracy(path: Path, space: SearchSpace, content: bytes) -> AccuracyTa
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             tables = AccuracyTables(
-                percent=SlotTable(arrays["accuracy_values"], arrays["accuracy_head"]),
+                percent=SlotTable(
+                    arrays["accuracy_values"],
+                    arrays["accuracy_head"],
+                    arrays.get("accuracy_pairs"),
+                ),
                 error_points=float(arrays["accuracy_error_points"]),
                 kendall_tau=float(arrays["accuracy_kendall_tau"]),
                 subnets=int(arrays["accuracy_subnets"]),

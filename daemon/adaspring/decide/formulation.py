@@ -64,8 +64,9 @@ class Formulation:
         element_mib = np.array([_ELEMENT_BYTES[name] / MIB for name in space.spec.precisions])
         each = element_mib[:, None, None, None]
         session_mib = tables.facts.session_mib or 0.0
+        gain = accuracy.scaled(-1.0)
         use: dict[Quantity, SlotTable] = {
-            "accuracy": SlotTable(-accuracy.values, reference.accuracy_percent - accuracy.head),
+            "accuracy": SlotTable(gain.values, reference.accuracy_percent + gain.head, gain.pairs),
             "latency": tables.latency_us,
             "energy": tables.energy_mj,
             "memory": SlotTable(parameters.values * each, parameters.head * element_mib[:, None] + session_mib),

@@ -74,7 +74,7 @@ class Problem:
             use: A table for each of `QUANTITIES`.
             activations: Memory of the tensors alive in each slot, in the unit of the memory table.
         """
-        self.trellis = Trellis(space)
+        self.trellis = Trellis(space, *use.values())
         packed = np.stack([self.trellis.pack(use[name]) for name in QUANTITIES], axis=1)
         peak = self.trellis.pack(activations)
         least = self.trellis.solve(packed)

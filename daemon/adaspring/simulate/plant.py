@@ -58,7 +58,9 @@ class Truth:
         rng = np.random.default_rng(seed)
         return cls(
             space=space,
-            accuracy=SlotTable(accuracy.values + rng.normal(0, ACCURACY_SPREAD, accuracy.values.shape), accuracy.head),
+            accuracy=SlotTable(
+                accuracy.values + rng.normal(0, ACCURACY_SPREAD, accuracy.values.shape), accuracy.head, accuracy.pairs
+            ),
             latency_us=_scaled(tables.latency_us, rng),
             energy_mj=_scaled(tables.energy_mj, rng),
             tail_ratio=1 + (tables.facts.tail_ratio - 1) * exp(rng.normal(0, ENTRY_SPREAD)),

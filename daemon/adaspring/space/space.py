@@ -75,6 +75,9 @@ class SearchSpace:
             length ``slots + 1``.
         widths: All running widths, ascending, shape ``(W,)``.
         choice_counts: Number of choices of each slot, shape ``(S,)``.
+        first_choice: Where the choices of each slot begin, counted through all slots, and their number, ``N``; shape
+            ``(S + 1,)``.
+        skips: Which of all choices, counted so, are skips, shape ``(N,)``.
         legal: Whether (slot, running width, choice) can occur, shape ``(S, W, C)``.
         next_width: Index of the running width behind (slot, running width, choice),
             0 where illegal, shape ``(S, W, C)``.
@@ -97,6 +100,7 @@ class SearchSpace:
         outputs = {choice.width for slot in range(self.slot_count) for choice in self._setting(slot)}
         self.widths: npt.NDArray[np.int64] = np.array(sorted(outputs | {spec.input_channels}), dtype=np.int64)
         self.choice_counts: npt.NDArray[np.int64] = np.array([len(choices) for choices in self.choices])
+        self.first_choice: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.choice_counts)])
         self._index_transitions()
         self._index_genomes()
 
@@ -125,6 +129,7 @@ class SearchSpace:
             for index, choice in enumerate(choices):
                 self._holds[slot, index] = self.holds(slot, choice)
                 self._output[slot, index] = 0 if self.holds(slot, choice) else self.width_index(choice.width)
+        self.skips: npt.NDArray[np.bool_] = np.array([choice is SKIP for choices in self.choices for choice in choices])
         self._slot_axis = np.arange(self.slot_count)
         self._input_width = self.width_index(self.spec.input_channels)
 
@@ -200,6 +205,24 @@ class SearchSpace:
         widths[:, 0] = self._input_width
         widths[:, 1:] = behind
         return widths
+
+    def blocks(self, genomes: Genome) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Which blocks follow each other when skipped slots are left out.
+
+        Args:
+            genomes: Population of shape ``(n, slots + 1)``.
+
+        Returns:
+            The block before each slot and before the head, and what stands there, both of shape ``(n, slots + 1)``.
+            Choices are counted through all slots; their number stands for the input and for the head.
+        """
+        ends = int(self.first_choice[-1])
+        here = np.full(genomes.shape, ends, dtype=np.int64)
+        here[:, :-1] = self.first_choice[:-1] + genomes[:, :-1]
+        last = np.maximum.accumulate(np.where(self.skips[here[:, :-1]], -1, self._slot_axis), axis=1)
+        before = np.full_like(here, ends)
+        before[:, 1:] = np.where(last < 0, ends, np.take_along_axis(here, np.maximum(last, 0), axis=1))
+        return before, here
 
     def check(self, genome: Sequence[int] | Genome) -> Genome:
         """A genome as an array, refused if it names no subnet of this space.

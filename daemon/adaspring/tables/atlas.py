@@ -98,8 +98,8 @@ def build_atlas(
         seed: Of the weightings and the mutations.
     """
     rng = np.random.default_rng(seed)
-    trellis = Trellis(space)
     costs = (latency_us, energy_mj, parameters)
+    trellis = Trellis(space, accuracy, *costs)
     packed = np.stack([-trellis.pack(accuracy), *(trellis.pack(table) for table in costs)], axis=1)
 
     def points_of(genomes: Genome) -> Array:

@@ -5,6 +5,9 @@ running width) that can reach a slot; an *edge* is one choice made in one state.
 subnet is a path of one edge per slot and a last one through the head, and an
 additive cost is one number per edge. A skip leads to the same running width behind
 the slot, so depth and width are searched together, and exactly.
+
+Where a table tells what blocks do to those that follow them, states carry the block
+before as well: some more of them, and what two blocks do together adds up exactly.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.errors import TableError
-from adaspring.space import Genome, SearchSpace
+from adaspring.space import SKIP, Genome, SearchSpace
 from adaspring.tables.slot_table import SlotTable
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+#: Running width, and the block before where tables hold pairs.
+State = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +74,24 @@ class Trellis:
         tip: State that each edge reaches, shape ``(E,)``.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        """Unroll a space."""
+    def __init__(self, space: SearchSpace, *tables: SlotTable) -> None:
+        """Unroll a space.
+
+        Args:
+            space: The space.
+            tables: Those that will be packed; any, if none of them holds pairs.
+        """
         self.space = space
         self.starts = len(space.spec.precisions)
-        reachable = [np.flatnonzero(legal.any(axis=1)) for legal in space.legal]
-        self._widths = [*reachable, space.final_widths]
+        self._paired = any(table.pairs is not None for table in tables)
+        self._states = self._reached()
         stages: list[Stage] = []
         first_edge = first_state = 0
-        for index in range(len(self._widths)):
+        for index in range(len(self._states)):
             successor = self._successor(index)
             count, states = successor.shape
             behind = first_state + states
-            ends = len(self._widths[index + 1]) * self.starts if index < space.slot_count else 1
+            ends = len(self._states[index + 1]) * self.starts if index < space.slot_count else 1
             stages.append(
                 Stage(
                     edges=slice(first_edge, first_edge + successor.size),
@@ -104,24 +114,53 @@ class Trellis:
             [np.repeat(np.arange(len(stage.successor)), stage.successor.shape[1]) for stage in stages]
         ).astype(np.int16)
 
+    def _reached(self) -> list[list[State]]:
+        """States at the input of every slot and of the head, each in order."""
+        reached = [[(self.space.width_index(self.space.spec.input_channels), int(self.space.first_choice[-1]))]]
+        for slot in range(self.space.slot_count):
+            choices = range(int(self.space.choice_counts[slot]))
+            behind = {self._behind(slot, state, choice) for state in reached[slot] for choice in choices}
+            reached.append(sorted(behind))
+        return reached
+
+    def _behind(self, slot: int, state: State, choice: int) -> State:
+        width, before = state
+        if self._paired and self.space.choices[slot][choice] is not SKIP:
+            before = int(self.space.first_choice[slot]) + choice
+        return int(self.space.next_width[slot, width, choice]), before
+
     def _successor(self, index: int) -> Indices:
-        widths = self._widths[index]
+        states = self._states[index]
         if index == self.space.slot_count:
-            return np.zeros((1, self.starts * len(widths)), dtype=np.intp)
-        count = int(self.space.choice_counts[index])
-        following = self._widths[index + 1]
-        reached = np.searchsorted(following, self.space.next_width[index, widths, :count].T)
+            return np.zeros((1, self.starts * len(states)), dtype=np.intp)
+        rank = {state: place for place, state in enumerate(self._states[index + 1])}
+        choices = range(int(self.space.choice_counts[index]))
+        reached = np.array([[rank[self._behind(index, state, choice)] for state in states] for choice in choices])
         # The precision is carried along: its states never meet those of another.
-        block = np.arange(self.starts)[:, None] * len(following)
-        return (block + reached[:, None, :]).reshape(count, -1)
+        block = np.arange(self.starts)[:, None] * len(rank)
+        successor: Indices = (block + reached[:, None, :]).reshape(len(choices), -1)
+        return successor
 
     def pack(self, table: SlotTable) -> Array:
-        """A table as one number per edge, shape ``(E,)``."""
+        """A table as one number per edge, shape ``(E,)``.
+
+        Raises:
+            TableError: If it holds pairs, and the trellis was unrolled for tables without.
+        """
+        if table.pairs is not None and not self._paired:
+            raise TableError("a table with pairs of blocks needs a trellis that was unrolled for it")
         columns = []
-        for slot, stage in enumerate(self.stages[:-1]):
-            values = table.values[:, slot, self._widths[slot], : len(stage.successor)]
+        for slot, stage in enumerate(self.stages):
+            widths, before = np.array(self._states[slot]).T
+            if slot == self.space.slot_count:
+                values = table.head[:, widths, None]
+            else:
+                values = table.values[:, slot, widths, : len(stage.successor)]
+            if table.pairs is not None:
+                first = self.space.first_choice[slot]
+                values = values + table.pairs[before, first : first + len(stage.successor)]
             columns.append(np.moveaxis(values, 2, 0).ravel())
-        return np.concatenate([*columns, table.head[:, self._widths[-1]].ravel()])
+        return np.concatenate(columns)
 
     def edges(self, genomes: Genome) -> Indices:
         """The paths of genomes of shape ``(n, slots + 1)``; same shape."""

@@ -14,6 +14,7 @@ from adaspring.engine.base import Engine, Subnet
 from adaspring.space import Genome, SearchSpace, analytic_tables
 from adaspring.tables import SlotTable, build_atlas, fit_slot_table, kendall_tau
 from adaspring.workbench.data import Rows
+from adaspring.workbench.pairs import fit_pairs
 
 Array = npt.NDArray[np.float64]
 Verdicts = npt.NDArray[np.bool_]
@@ -125,7 +126,8 @@ def fit_tables(space: SearchSpace, genomes: Genome, right: Verdicts) -> tuple[Ac
     """Tables that predict the accuracy of any subnet from those measured.
 
     The judgement is by cross-validation: every subnet is predicted by a fit that had not
-    seen it. The tables are then fitted to all of them.
+    seen it. The tables are then fitted to all of them, with pairs of blocks where those
+    foretell accuracy better.
 
     Args:
         space: The search space.
@@ -133,12 +135,16 @@ def fit_tables(space: SearchSpace, genomes: Genome, right: Verdicts) -> tuple[Ac
         right: Which rows each answers rightly, shape ``(n, rows)``.
     """
     percent, fold = percent_of(right), np.arange(len(genomes)) % FOLDS
-    predicted = np.empty(len(genomes))
+    alone, paired = np.empty((2, len(genomes)))
     for held in (fold == part for part in range(FOLDS)):
-        predicted[held] = fit_percent(space, genomes[~held], percent[~held]).evaluate(space, genomes[held])
-    judgement = judge(predicted, right)
+        table = fit_percent(space, genomes[~held], percent[~held])
+        alone[held] = table.evaluate(space, genomes[held])
+        paired[held] = with_pairs(space, table, genomes[~held], percent[~held]).evaluate(space, genomes[held])
+    better = bool(np.abs(paired - percent).mean() < np.abs(alone - percent).mean())
+    judgement = judge(paired if better else alone, right)
+    table = fit_percent(space, genomes, percent)
     tables = AccuracyTables(
-        percent=fit_percent(space, genomes, percent),
+        percent=with_pairs(space, table, genomes, percent) if better else table,
         error_points=judgement.error_points,
         kendall_tau=judgement.kendall_tau,
         subnets=len(genomes),
@@ -171,6 +177,11 @@ def fit_percent(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTabl
     """A table that predicts the accuracy of subnets from that of some, in percent."""
     prior = _by_choice(space, genomes, percent)
     return fit_slot_table(space, genomes, percent, prior, relative=False).table
+
+
+def with_pairs(space: SearchSpace, table: SlotTable, genomes: Genome, percent: Array) -> SlotTable:
+    """A table with what pairs of blocks tell beyond it of the accuracy of subnets that were measured."""
+    return SlotTable(table.values, table.head, fit_pairs(space, genomes, percent - table.evaluate(space, genomes)))
 
 
 def _by_choice(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTable:

@@ -6,14 +6,18 @@ from adaspring.bundle import Manifest
 from adaspring.space import SearchSpace
 from adaspring.workbench.accuracy import Judgement
 from adaspring.workbench.evaluate import Evaluation, Gap, SubnetReport
+from adaspring.workbench.promise import Promise
 from adaspring.workbench.recipe import Recipe
 
 
-def write_card(recipe: Recipe, manifest: Manifest, judgement: Judgement, evaluation: Evaluation) -> str:
+def write_card(
+    recipe: Recipe, manifest: Manifest, judgement: Judgement, promise: Promise, evaluation: Evaluation
+) -> str:
     """The card as Markdown; every figure comes from the evaluation or the manifest."""
     sections = (
         _what(recipe, manifest),
         _accuracy(recipe, evaluation, judgement),
+        _promise(recipe, promise),
         _training(recipe, manifest),
         f"## Limits\n\n{recipe.limits.strip()}",
         _licence(recipe),
@@ -66,6 +70,26 @@ subnets that the fit had not seen, with 95 % intervals, beside what a perfect pr
 | --- | --- | --- | --- | --- | --- |
 {_judged("validation", judgement)}
 {_judged("test", evaluation.predictor)}{_int8(evaluation)}"""
+
+
+def _promise(recipe: Recipe, promise: Promise) -> str:
+    (first, second), (better, best_again) = promise.rows, promise.front_percent
+    random, random_again = promise.random_percent
+    whose = f" (of {recipe.data.groups} {', '.join(map(str, promise.groups))})" if promise.groups else ""
+    return f"""## What is promised
+
+A search goes where tables promise most, and so to subnets that they flatter. To see by how much, tables were fitted to
+{first:,} of the validation rows{whose} alone. The front that they promised, accuracy against MACs and
+parameters, was measured on those rows and again on the other {second:,}. Those may be harder or easier, as random
+subnets show.
+
+| subnets | promised | on the rows of the fit | again, on the others |
+| --- | --- | --- | --- |
+| the front, {promise.members} | {promise.promised_percent:.2f} % | {better:.2f} % | {best_again:.2f} % |
+| random | | {random:.2f} % | {random_again:.2f} % |
+
+Against random subnets the front is {better - random:+.2f} points on the rows that chose it, and \
+{best_again - random_again:+.2f} on those that did not."""
 
 
 def _int8(evaluation: Evaluation) -> str:

@@ -24,12 +24,13 @@ from adaspring.bundle import (
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import WorkbenchError
 from adaspring.space import SearchSpace, SpaceSpec
-from adaspring.workbench.accuracy import fit_percent, fit_tables, percent_of, promised, unmeasured, verdicts
+from adaspring.workbench.accuracy import fit_tables, promised, unmeasured, verdicts
 from adaspring.workbench.card import write_card
 from adaspring.workbench.data import load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
+from adaspring.workbench.promise import hold_to
 from adaspring.workbench.ranges import calibrate
 from adaspring.workbench.recipe import Recipe
 from adaspring.workbench.sampling import covering, diverse, with_ends
@@ -68,10 +69,13 @@ def finish(
     engine = OnnxEngine(bundle)
     with steps(console, "accuracy", len(genomes)) as tell:
         right = verdicts(engine, genomes, material.validation, tell)
-    front = promised(space, fit_percent(space, genomes, percent_of(right)))
+    front = promised(space, fit_tables(space, genomes, right)[0].percent)
     with steps(console, "front", len(front)) as tell:
         right = np.concatenate([right, verdicts(engine, front, material.validation, tell)])
-    tables, judgement = fit_tables(space, np.concatenate([genomes, front]), right)
+    measured = np.concatenate([genomes, front])
+    tables, judgement = fit_tables(space, measured, right)
+    with steps(console, "promise", None) as tell:
+        promise = hold_to(engine, space, measured, right, material.validation, random=len(genomes), advance=tell)
     bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
 
     test = load_rows(material.data, recipe, "test")
@@ -84,7 +88,7 @@ def finish(
         test_rows=evaluation.rows,
     )
     manifest = msgspec.structs.replace(bundle.manifest, training=facts, accuracy=accuracy)
-    card = write_card(recipe, manifest, judgement, evaluation)
+    card = write_card(recipe, manifest, judgement, promise, evaluation)
     write_bundle(out, manifest, bundle.weights, bundle.accuracy, card)
     load_bundle(out)
     return evaluation
