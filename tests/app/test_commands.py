@@ -113,6 +113,13 @@ def test_command_is_carried_out(call: Callable[..., Any], command: str, expected
     assert expected == call(command)
 
 
+@pytest.mark.parametrize("command", ["status", "explain", "tables", "evolve"])
+def test_a_model_may_be_named(call: Callable[..., Any], command: str) -> None:
+    """What concerns one model acts on the one that is named."""
+    assert f"{command} of har" == call(command, model="har")
+    assert "pin f32:c16 of har" == call("pin", subnet="f32:c16", model="har")
+
+
 def test_pin_takes_a_subnet(call: Callable[..., Any]) -> None:
     """The one command with an argument."""
     assert call("pin", subnet="f32:c16") == "pin f32:c16"

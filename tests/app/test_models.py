@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,9 @@ import zmq
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status
 from adaspring.bundle import Bundle, load_bundle
+from adaspring.cli.adaspringctl import main as adaspringctl
 from adaspring.cli.process import DaemonProcess
+from adaspring.cli.top.feed import Feed
 from adaspring.client import EventSubscriber
 from adaspring.decide import Decision
 from adaspring.errors import ConfigError, InvalidArgumentError
@@ -212,6 +216,30 @@ def test_each_model_keeps_files_of_its_own(daemon: DaemonProcess) -> None:
     assert not (state / "last.json").exists()
 
 
+def test_operators_see_each_model(daemon: DaemonProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    """`status`, `explain` and `tables` tell of both, or of the one that is named; `top` begins with the first."""
+
+    def shown(*arguments: str) -> str:
+        assert adaspringctl(["--socket", f"{daemon.folder}/run", *arguments]) == 0
+        return capsys.readouterr().out
+
+    for command in ("status", "explain", "tables"):
+        assert len(json.loads(shown(command, "--json"))) == len(MODELS)
+        assert isinstance(json.loads(shown(command, "--json", "--model", "sound")), dict)
+    texts = {name: shown("status", "--model", name) for name in MODELS}
+    assert [f"{name} 1 on" in texts[name] for name in MODELS] == [True, True]
+    assert "priority 9 of 2 models" in " ".join(texts["sound"].split())
+    assert "Together with the other models" in shown("explain", "--model", "har")
+    assert "model 1 of 2" in shown("top", "--once")
+    assert "AdaSpring sound" in shown("top", "--once", "--model", "sound")
+    with Feed(f"ipc://{daemon.folder}/run/control.sock", f"ipc://{daemon.folder}/run/events.sock") as feed:
+        for name in ("sound", "har"):
+            feed.show_next()
+            feed.look()
+            assert feed.status.model == name
+        assert {"har", "sound"} <= {happening.sentence.partition(":")[0] for happening in feed.happenings}
+
+
 def test_two_bundles_of_one_model_are_refused(ample: Board) -> None:
     """No client could tell them apart."""
     folder = str(resource("models", "har", "bundle"))
@@ -225,9 +253,6 @@ def test_two_bundles_of_one_model_are_refused(ample: Board) -> None:
 
 def test_http_lists_and_serves_each_model(ample: Board, free_port: int, windows: dict[str, Any]) -> None:
     """The index of models, and each below its own name."""
-    import json  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
     base = f"http://127.0.0.1:{free_port}/v2"
 
     def ask(path: str, body: dict[str, Any] | None = None) -> Any:
