@@ -77,7 +77,11 @@ def call_each(options: argparse.Namespace, command: str) -> list[Any]:
     with ControlClient(endpoint(options, "control")) as control:
         if options.model is not None:
             return [control.call(command, model=options.model)]
-        return [control.call(command, model=name) for name in control.call("status")["models"]]
+        status = control.call("status")
+        models = status.get("models", ())
+        if len(models) < 2:  # noqa: PLR2004 - several
+            return [status if command == "status" else control.call(command)]
+        return [control.call(command, model=name) for name in models]
 
 
 def print_json(value: Any) -> None:
