@@ -10,8 +10,9 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from adaspring.app.metrics import MetricsConfig
+from adaspring.app.model_config import ModelConfig
 from adaspring.app.trial import TrialConfig
-from adaspring.decide import DEFAULT_PRIORITY, LOWEST_PRIORITY, Policy, with_preset
+from adaspring.decide import LOWEST_PRIORITY, Policy, with_preset
 from adaspring.engine import EngineChoice
 from adaspring.errors import ConfigError
 from adaspring.toml_file import nearest, read_toml
@@ -121,44 +122,6 @@ class BundlesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_unsigned: bool = False
     keep: int = 3
     trial: TrialConfig = TrialConfig()
-
-
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of several models; what is left out of the last four is as in ``policy``.
-
-    Attributes:
-        bundle: Its bundle, as ``bundle`` of one model.
-        priority: 1, the highest, to 9; each step down counts half where models share what the device allows.
-        latency_p95_ms: See `Policy`.
-        max_accuracy_loss_points: See `Policy`.
-        emergency_accuracy_loss_points: See `Policy`.
-        least_accuracy_percent: See `Policy`.
-    """
-
-    bundle: str
-    priority: int = DEFAULT_PRIORITY
-    latency_p95_ms: float | None = None
-    max_accuracy_loss_points: float | None = None
-    emergency_accuracy_loss_points: float | None = None
-    least_accuracy_percent: float | None = None
-
-    def policy(self, shared: Policy) -> Policy:
-        """The policy of this model.
-
-        Raises:
-            ConfigError: If the two together contradict themselves.
-        """
-        keys = (
-            "latency_p95_ms",
-            "max_accuracy_loss_points",
-            "emergency_accuracy_loss_points",
-            "least_accuracy_percent",
-        )
-        own = {key: value for key in keys if (value := getattr(self, key)) is not None}
-        try:
-            return msgspec.structs.replace(shared, **own)
-        except ConfigError as error:
-            raise ConfigError(f"models, bundle {self.bundle}: {error}") from error
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

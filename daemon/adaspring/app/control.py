@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from time import monotonic, perf_counter
 
 import adaspring
 from adaspring.app.announce import Announcer
 from adaspring.app.commands import answer
 from adaspring.app.evolution import Evolution
+from adaspring.app.group import ModelGroup, Swap
 from adaspring.app.messages import Message, told
 from adaspring.app.observe import AllObserver
 from adaspring.app.served import Served
 from adaspring.app.status import Status, TablesView, measured, slot_views
 from adaspring.context import Monitor
 from adaspring.context.model import Context
-from adaspring.decide import Cause, Choice, choose_together
+from adaspring.decide import Cause
 from adaspring.errors import AdaSpringError, ConfigError, EngineError
 from adaspring.serve.control import ControlServer
 from adaspring.serve.protocol import Event
@@ -79,7 +79,7 @@ class ControlLoop:
             spin_us: How long the data plane may wait awake where power allows, in microseconds.
             clock: Monotonic, in seconds.
         """
-        self._models = {served.name: served for served in models}
+        self._models = ModelGroup(models, seed)
         self._device = device
         self._engine = engine
         self._interval_s = interval_s
@@ -88,7 +88,6 @@ class ControlLoop:
         self._data = data
         self._control = control
         self._announcer = announcer
-        self._seed = seed
         self._check = check
         self._observers = observers
         self._boot_id = boot_id
@@ -135,23 +134,21 @@ class ControlLoop:
     def _tick(self, now_s: float) -> None:
         device = self._monitor.tick()
         seen_s = perf_counter()
-        models = self._models.values()
-        for served in models:
-            served.sense(device, alone=len(models) == 1)
+        self._models.sense(device)
+        for served in self._models:
             served.keeper.learn(served.context)
         spared = device.throttled is True or device.external_power is False
         self._data.spin(0.0 if spared else self._spin_us)
-        causes = (served.trigger.check(served.context, now_s) for served in models if not served.pinned)
-        cause = next(filter(None, causes), None)
+        cause = self._models.cause(now_s)
         if cause is not None:
             self._try_evolve(cause, device, seen_s)
         else:
-            for served in models:
+            for served in self._models:
                 served.evolver.warm_batches(served.lane.crowd())
         self._shed()
         self._announcer.sensed(device, self._monitor.readings["throttled"])
         self._tend_tables(device)
-        for served in models:
+        for served in self._models:
             served.tally.look(served.lane.measurements)
             for observer in served.observers:
                 observer.observe(_OneModel(self, served.name))
@@ -159,45 +156,23 @@ class ControlLoop:
             watcher.observe(self)
 
     def _shed(self) -> None:
-        first = self._first
-        emergency = any(served.trigger.emergency for served in self._models.values())
+        emergency = self._models.emergency
         if emergency is not self._shedding:
             self._shedding = emergency
-            self._data.shed(first.evolver.planner.policy.emergency_utilisation if emergency else None)
-
-    @property
-    def _first(self) -> Served:
-        """The model of the highest priority."""
-        return next(iter(self._models.values()))
+            policy = self._models.named(None).evolver.planner.policy
+            self._data.shed(policy.emergency_utilisation if emergency else None)
 
     def _try_evolve(self, cause: Cause, device: Context, seen_s: float) -> None:
-        for served, swap in self._swaps(cause, device, seen_s):
+        for served, swap in self._models.decide(cause, device, seen_s):
             self._try_swap(served, swap, cause)
 
-    def _try_swap(self, served: Served, swap: Callable[[], Evolution], cause: Cause) -> None:
+    def _try_swap(self, served: Served, swap: Swap, cause: Cause) -> None:
         try:
             self._decided(served, swap())
         except EngineError as error:
             served.failed(self._clock())
             subnet = served.evolver.active.current.subnet.name
             self._announcer.failed(served.name, subnet, cause, error)
-
-    def _swaps(self, cause: Cause, device: Context, seen_s: float) -> list[tuple[Served, Callable[[], Evolution]]]:
-        """Decide; for each model that is not pinned, what swaps its subnet to what was decided.
-
-        Of several models, those that get smaller come first: at no time do both of the larger ones run.
-        """
-        models = list(self._models.values())
-        if len(models) == 1:
-            [served] = models
-            return [(served, lambda: served.evolver.evolve(cause, served.context, seen_s))]
-        choices, together = choose_together([served.member() for served in models], device, seed=self._seed)
-        swaps = [
-            (_gained_bytes(served, choice), served, partial(served.evolver.follow, choice, cause, seen_s, together))
-            for served, choice in zip(models, choices, strict=True)
-            if choice is not None
-        ]
-        return [(served, swap) for _, served, swap in sorted(swaps, key=lambda each: each[0])]
 
     def _decided(self, served: Served, evolution: Evolution) -> Evolution:
         served.decided(evolution, self._clock())
@@ -206,8 +181,8 @@ class ControlLoop:
         return evolution
 
     def _tend_tables(self, device: Context) -> None:
-        for served in self._models.values():
-            others = (other.keeper.rebuilding for other in self._models.values() if other is not served)
+        for served in self._models:
+            others = (other.keeper.rebuilding for other in self._models if other is not served)
             cause = served.keeper.tend(may_begin=not any(others))
             if cause is None:
                 continue
@@ -223,7 +198,7 @@ class ControlLoop:
         Raises:
             ConfigError: If no such model is served.
         """
-        served = self._named(model)
+        served = self._models.named(model)
         planner, generation = served.evolver.planner, served.evolver.active.current
         genome = generation.subnet.genome
         return Status(
@@ -251,13 +226,13 @@ class ControlLoop:
             evolutions=sum(served.tally.totals.evolutions.values()),
             last_evolution=served.recent[-1],
             totals=served.tally.totals,
-            models=tuple(self._models),
+            models=self._models.names,
             priority=served.priority,
         )
 
     def statuses(self) -> list[Status]:
         """See `AllObserved.statuses`."""
-        return [self.status(name) for name in self._models]
+        return [self.status(name) for name in self._models.names]
 
     def evolve(self, model: str | None = None) -> Evolution:
         """Decide and swap now, for the context as it is; pins end: that of the model that is named, or all.
@@ -269,16 +244,15 @@ class ControlLoop:
             ConfigError: If no such model is served.
             EngineError: If a subnet cannot be prepared; the active one goes on, and so do pins.
         """
-        wanted = self._named(model)
-        released = [wanted] if model else list(self._models.values())
+        wanted = self._models.named(model)
+        released = [wanted] if model else list(self._models)
         device = self._monitor.tick()
-        for served in self._models.values():
-            served.sense(device, alone=len(self._models) == 1)
+        self._models.sense(device)
         pinned = [served for served in released if served.pinned]
         for served in pinned:
             served.pinned = False
         try:
-            for served, swap in self._swaps(Cause("operator", "an operator asked"), device, perf_counter()):
+            for served, swap in self._models.decide(Cause("operator", "an operator asked"), device, perf_counter()):
                 self._decided(served, swap())
         except EngineError:
             for served in pinned:
@@ -299,8 +273,8 @@ class ControlLoop:
             EngineError: If it cannot be prepared; the active one goes on.
         """
         if model is None and len(self._models) > 1:
-            raise ConfigError(f"several models are served; name one of {', '.join(self._models)}")
-        served = self._named(model)
+            raise ConfigError(f"several models are served; name one of {', '.join(self._models.names)}")
+        served = self._models.named(model)
         genome = served.bundle.space.parse(subnet)
         evolution = served.evolver.pin(genome, Cause("operator", "an operator pinned it"), self._clock())
         served.pinned = True
@@ -308,25 +282,18 @@ class ControlLoop:
 
     def tables(self, model: str | None = None) -> TablesView:
         """What is decided from, and how it was corrected; arguments and errors are those of `status`."""
-        return self._named(model).keeper.view()
+        return self._models.named(model).keeper.view()
 
     def explain(self, model: str | None = None) -> Evolution:
         """The newest evolution: why the active subnet is the active one; arguments and errors as of `status`."""
-        return self._named(model).recent[-1]
+        return self._models.named(model).recent[-1]
 
     def decisions(self) -> list[Evolution]:
         """Recent evolutions, oldest first."""
         return sorted(
-            (evolution for served in self._models.values() for evolution in served.recent),
+            (evolution for served in self._models for evolution in served.recent),
             key=lambda evolution: evolution.at_s,
         )
-
-    def _named(self, model: str | None) -> Served:
-        if model is None:
-            return self._first
-        if model not in self._models:
-            raise ConfigError(f"model {model!r} is not served; expected {' or '.join(self._models)}")
-        return self._models[model]
 
     def snapshot(self) -> list[Event]:
         """The newest event of every topic that had one."""
@@ -350,12 +317,6 @@ class ControlLoop:
         _log.info("beginning again, because %s", why, extra=told(Message.RELOADED, cause=why))
         self.again = True
         self.stop()
-
-
-def _gained_bytes(served: Served, choice: Choice) -> int:
-    """By how much more memory a choice takes than what runs."""
-    planner, running = served.evolver.planner, served.evolver.active.current.subnet.genome
-    return planner.predict(choice.genome).memory_bytes - planner.predict(running).memory_bytes
 
 
 class _OneModel:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from adaspring.app.background import BackgroundProfiler
-from adaspring.app.config import Config, ModelConfig, state_folder
+from adaspring.app.config import Config, state_folder
 from adaspring.app.counters import FrameCounters
 from adaspring.app.decisions import DecisionLog
 from adaspring.app.evolution import Evolver
@@ -20,6 +20,7 @@ from adaspring.app.last import NAME, LastDecision, LastDecisionKeeper, read_last
 from adaspring.app.learning import Learner, learned_path
 from adaspring.app.locate import corrected_tables, find_tables
 from adaspring.app.messages import Message, told
+from adaspring.app.model_config import ModelConfig
 from adaspring.app.observe import Observer
 from adaspring.app.served import Served
 from adaspring.app.signature import pipeline_of, signature

@@ -8,8 +8,10 @@ import numpy as np
 
 from adaspring.decide.budgets import Budgets, Reference
 from adaspring.decide.decision import Corrections, Prediction
+from adaspring.decide.demands import Front
 from adaspring.decide.explain import MIB, Ledger
-from adaspring.decide.problem import Array, Problem, Quantity
+from adaspring.decide.problem import ACCURACY, ENERGY, LATENCY, MEMORY, Array, Problem, Quantity
+from adaspring.decide.search import Incumbent
 from adaspring.space import Genome, SearchSpace, analytic_tables
 from adaspring.tables import DeviceTables, SlotTable
 
@@ -111,3 +113,27 @@ class Formulation:
         """What a subnet is expected to do; corrections as those of `limits`."""
         ledger = self.ledger(corrections)
         return ledger.predictions(self.problem.of_genomes(genome[None]))[0]
+
+    def front(self, genomes: Genome, weights: Array, corrections: Corrections, running: Incumbent | None) -> Front:
+        """What subnets score and use.
+
+        Args:
+            genomes: Which, shape ``(n, slots + 1)``.
+            weights: As `weights` gives them.
+            corrections: As those of `limits`.
+            running: The subnet that runs: others cost the switch, and of it more may be known.
+        """
+        problem = self.problem
+        use = problem.total(problem.of_genomes(genomes)) * problem.scale
+        objective = use @ weights
+        if running is not None:
+            others = (genomes != running.genome).any(axis=1)
+            use[~others, LATENCY] *= running.latency_ratio
+            objective[others] += running.switching_cost
+        return Front(
+            objective=objective,
+            loss_points=use[:, ACCURACY],
+            latency_s=use[:, LATENCY] * corrections.tail_ratio * corrections.latency_factor * 1e-6,
+            energy_mj=use[:, ENERGY] * corrections.energy_factor,
+            memory_mib=use[:, MEMORY],
+        )

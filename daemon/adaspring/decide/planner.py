@@ -18,7 +18,7 @@ from adaspring.decide.demands import Front
 from adaspring.decide.explain import alternatives, relaxations
 from adaspring.decide.formulation import Formulation, reference_of
 from adaspring.decide.policy import Policy, PowerMode, power_mode, thermal_state
-from adaspring.decide.problem import ACCURACY, ENERGY, LATENCY, MEMORY, Array
+from adaspring.decide.problem import Array
 from adaspring.decide.search import Deadline, Found, Incumbent, Search
 from adaspring.decide.trigger import Cause
 from adaspring.space import Genome, SearchSpace
@@ -247,22 +247,8 @@ class Planner:
             context: What the device is going through.
             incumbent: The subnet that runs: others cost the switch, and of it more may be known.
         """
-        problem = self._formulation.problem
-        use = problem.total(problem.of_genomes(genomes)) * problem.scale
-        others = np.ones(len(genomes), dtype=bool)
-        if incumbent is not None:
-            running = self._incumbent(incumbent, corrections, context, 0.0)
-            others = (genomes != incumbent).any(axis=1)
-            use[~others, LATENCY] *= running.latency_ratio
-        handicap = 0.0 if incumbent is None else running.switching_cost
-        tail = corrections.tail_ratio * corrections.latency_factor
-        return Front(
-            objective=use @ self._formulation.weights(allowed) + handicap * others,
-            loss_points=use[:, ACCURACY],
-            latency_s=use[:, LATENCY] * tail * 1e-6,
-            energy_mj=use[:, ENERGY] * corrections.energy_factor,
-            memory_mib=use[:, MEMORY],
-        )
+        running = None if incumbent is None else self._incumbent(incumbent, corrections, context, 0.0)
+        return self._formulation.front(genomes, self._formulation.weights(allowed), corrections, running)
 
     def conditions(self, context: Context) -> tuple[str, ...]:
         """The condition that corrections are kept under in a context, then those that tell more than nothing.
