@@ -21,6 +21,7 @@ from adaspring.app.counters import FrameCounters
 from adaspring.app.evolution import Evolver
 from adaspring.app.learning import Learner
 from adaspring.app.notify import Notifier
+from adaspring.app.served import Served
 from adaspring.app.signature import signature
 from adaspring.app.upkeep import TableKeeper
 from adaspring.boards import DeviceProfile, load_profile
@@ -251,7 +252,7 @@ class RunningLoop:
         planner.correction, planner.energy_correction = self.learner.latency, self.learner.energy
         sensed = monitor.tick()
         self.evolver, first = Evolver.begin(bundle.space, planner, cache, sensed, seed=0, wall=lambda: "now")
-        lane = Lane(signature(bundle, None), self.evolver.active)
+        self.lane = lane = Lane(signature(bundle, None), self.evolver.active)
         self.plane = DataPlane(context, claims["infer"], [lane], idle_s=0.02)
         self._stack.callback(self.plane.close)
         counters.attach(self.plane, lane)
@@ -260,22 +261,25 @@ class RunningLoop:
         control = ControlServer(context, claims["control"])
         self._stack.callback(control.close)
         self.plane.bind()
+        served = Served(
+            bundle=bundle,
+            lane=lane,
+            evolver=self.evolver,
+            counters=counters,
+            trigger=Trigger(QUICK_POLICY),
+            keeper=TableKeeper(self.evolver, counters, self.learner, background, replan or make_planner),
+            first=first,
+        )
         self.loop = ControlLoop(
             **{
-                "bundle": bundle,
+                "models": [served],
                 "device": PROFILE,
                 "engine": cache.engine.name,
                 "interval_s": 0.02,
                 "monitor": monitor,
-                "counters": counters,
-                "trigger": Trigger(QUICK_POLICY),
-                "evolver": self.evolver,
                 "data": self.plane,
-                "lane": lane,
                 "control": control,
-                "keeper": TableKeeper(self.evolver, counters, self.learner, background, replan or make_planner),
-                "announcer": Announcer(events, Notifier(self.told.append, 0.02), self.plane, lane, sensed),
-                "first": first,
+                "announcer": Announcer(events, Notifier(self.told.append, 0.02), self.plane, sensed),
                 **options,
             }
         )

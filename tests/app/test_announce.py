@@ -59,8 +59,8 @@ def opened(
 @pytest.fixture
 def announce(opened: tuple[DataPlane, Lane, EventPublisher]) -> Announce:
     """Makes announcers that began in the calm."""
-    plane, lane, publisher = opened
-    return lambda notifier: Announcer(publisher, notifier, plane, lane, CALM)
+    plane, _, publisher = opened
+    return lambda notifier: Announcer(publisher, notifier, plane, CALM)
 
 
 def test_an_evolution_is_told_to_everyone(
@@ -71,7 +71,7 @@ def test_an_evolution_is_told_to_everyone(
     announcer = announce(Notifier(heard.append, None))
     genome = small_bundle.space.full()
     evolution = evolver.pin(genome, Cause("operator", "an operator pinned it"), 1.0)
-    announcer.evolved(evolution, evolver.planner, genome)
+    announcer.evolved(evolution, evolver.planner, genome, opened[1])
     [event] = announcer.newest()
     assert ("evolution", evolution) == (event.topic, event.data)
     predicted = evolver.planner.predict(genome)
@@ -84,10 +84,13 @@ def test_an_evolution_is_told_to_everyone(
 def test_a_failure_is_an_event_and_an_error(announce: Announce, caplog: pytest.LogCaptureFixture) -> None:
     """Both name the subnet that goes on and what was the matter."""
     announcer = announce(Notifier(None, None))
-    announcer.failed("f32:c16", Cause("battery", "battery fell"), RuntimeError("there is no memory left"))
+    announcer.failed("toy", "f32:c16", Cause("battery", "battery fell"), RuntimeError("there is no memory left"))
     [event] = announcer.newest()
-    assert ("failure", {"subnet": "f32:c16", "error": "there is no memory left"}) == (event.topic, event.data)
-    assert ["evolution failed, f32:c16 goes on: there is no memory left"] == caplog.messages
+    assert ("failure", {"model": "toy", "subnet": "f32:c16", "error": "there is no memory left"}) == (
+        event.topic,
+        event.data,
+    )
+    assert ["evolution failed, f32:c16 of toy goes on: there is no memory left"] == caplog.messages
 
 
 def test_throttling_is_told_when_it_changes(announce: Announce) -> None:

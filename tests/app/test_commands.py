@@ -25,24 +25,29 @@ from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, claim
 
 
+def of(what: str, model: str | None) -> str:
+    """What was asked, and of which model."""
+    return what if model is None else f"{what} of {model}"
+
+
 class Operator:
     """Stands for the control loop: says what it was asked, and fails where its subnet asks for it."""
 
-    def status(self) -> Any:
+    def status(self, model: str | None = None) -> Any:
         """A status."""
-        return "status"
+        return of("status", model)
 
-    def explain(self) -> Any:
+    def explain(self, model: str | None = None) -> Any:
         """An evolution."""
-        return "explain"
+        return of("explain", model)
 
-    def tables(self) -> Any:
+    def tables(self, model: str | None = None) -> Any:
         """The tables."""
-        return "tables"
+        return of("tables", model)
 
-    def evolve(self) -> Any:
+    def evolve(self, model: str | None = None) -> Any:
         """An evolution."""
-        return "evolve"
+        return of("evolve", model)
 
     def snapshot(self) -> Any:
         """Events."""
@@ -56,13 +61,13 @@ class Operator:
         """A reload that is refused."""
         raise ConfigError("unknown key")
 
-    def pin(self, subnet: str) -> Any:
+    def pin(self, subnet: str, model: str | None = None) -> Any:
         """An evolution."""
         if subnet == "unknown":
             raise GenomeError("there is no such subnet")
         if subnet == "broken":
             raise EngineError("there is no memory left")
-        return f"pin {subnet}"
+        return of(f"pin {subnet}", model)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,13 @@ def test_command_is_carried_out(call: Callable[..., Any], command: str, expected
     assert expected == call(command)
 
 
+@pytest.mark.parametrize("command", ["status", "explain", "tables", "evolve"])
+def test_a_model_may_be_named(call: Callable[..., Any], command: str) -> None:
+    """What concerns one model acts on the one that is named."""
+    assert f"{command} of har" == call(command, model="har")
+    assert "pin f32:c16 of har" == call("pin", subnet="f32:c16", model="har")
+
+
 def test_pin_takes_a_subnet(call: Callable[..., Any]) -> None:
     """The one command with an argument."""
     assert call("pin", subnet="f32:c16") == "pin f32:c16"
@@ -119,11 +131,11 @@ def test_pin_takes_a_subnet(call: Callable[..., Any]) -> None:
         ("stauts", {}, NotFoundError, "no command 'stauts'; there are status, explain, "),
         ("", {}, NotFoundError, "no command ''"),
         ("reload", {}, InvalidArgumentError, "unknown key"),
-        ("status", {"verbose": True}, InvalidArgumentError, "status takes no arguments; it got verbose"),
-        ("unpin", {"subnet": "f32:c16"}, InvalidArgumentError, "unpin takes no arguments"),
-        ("pin", {}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
-        ("pin", {"subnet": 3}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
-        ("pin", {"subnet": "f32:c16", "for": "ever"}, InvalidArgumentError, 'pin takes one argument, "subnet"'),
+        ("status", {"verbose": True}, InvalidArgumentError, "status takes no such arguments; it got verbose"),
+        ("unpin", {"subnet": "f32:c16"}, InvalidArgumentError, "unpin takes no such arguments"),
+        ("pin", {}, InvalidArgumentError, 'pin takes "subnet"'),
+        ("pin", {"subnet": 3}, InvalidArgumentError, 'pin takes "subnet"'),
+        ("pin", {"subnet": "f32:c16", "for": "ever"}, InvalidArgumentError, 'pin takes "subnet"'),
         ("pin", {"subnet": "unknown"}, InvalidArgumentError, "there is no such subnet"),
         ("pin", {"subnet": "broken"}, InternalError, "there is no memory left"),
     ],

@@ -20,6 +20,7 @@ from adaspring.app.config import (
 )
 from adaspring.app.installed import cache_limit_mib
 from adaspring.boards import load_profile
+from adaspring.decide import Policy
 from adaspring.errors import ConfigError
 from adaspring.resources import resource
 
@@ -85,6 +86,18 @@ def test_every_section_is_read() -> None:
     assert flat(msgspec.to_builtins(Config())) | flat(EVERY_KEY) == read
 
 
+def test_models_have_what_is_asked_of_them_alone() -> None:
+    """The highest priority comes first; what a model leaves out is as in the policy; one bundle is one model."""
+    models = [{"bundle": "sound", "priority": 7, "latency_p95_ms": 90.0}, {"bundle": "har", "priority": 1}]
+    config = parse_config({"models": models, "policy": {"latency_p95_ms": 8.0, "max_accuracy_loss_points": 3.0}}, "x")
+    asked = [(model.bundle, model.policy(config.policy)) for model in config.served]
+    assert ["har", "sound"] == [name for name, _ in asked]
+    assert [8.0, 90.0] == [policy.latency_p95_ms for _, policy in asked]
+    assert {3.0} == {policy.max_accuracy_loss_points for _, policy in asked}
+    [alone] = Config().served
+    assert ("har", Policy()) == (alone.bundle, alone.policy(Policy()))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -92,6 +105,7 @@ def test_every_section_is_read() -> None:
         ("[engine]\nthread = 1", r"unknown key engine\.thread: did you mean engine\.threads\?"),
         ("[policy.trigger]\nmin_dwel_s = 1", r"unknown key policy\.trigger\.min_dwel_s: did you mean .*min_dwell_s"),
         ("[serve]\nxyz = 1", r"unknown key serve\.xyz: known are queue_size, socket_mode"),
+        ("[[models]]\nbundle = 'har'\npriorty = 1", r"unknown key models\.priorty: did you mean models\.priority\?"),
         ("bundel = 'har'\n[engin]", "bundel: did you mean bundle.*engin: did you mean engine"),
     ],
 )
@@ -135,6 +149,15 @@ def test_wrong_type_names_the_key(tmp_path: Path, text: str, message: str) -> No
         ("[policy]\nmax_utilisation = 1.0", "policy.max_utilisation must lie between 0 and 1"),
         ("[policy]\nrelaxation_order = ['energy']", "must name each of"),
         ("[policy.trigger]\nperiod_s = 0", "policy.trigger.period_s must be positive"),
+        ("[[models]]\nbundle = 'har'\npriority = 10", "models.priority must lie between 1 and 9"),
+        ("[[models]]\nbundle = 'har'\nlatency_p95_ms = nan", "models.latency_p95_ms must be a finite number"),
+        (
+            "[[models]]\nbundle = 'har'\nlatency_p95_ms = 0",
+            "models, bundle har: policy.latency_p95_ms must be positive",
+        ),
+        ("bundle = 'har'\n[[models]]\nbundle = 'har'", r"bundle and \[\[models\]\] both say"),
+        ("[[models]]\nbundle = 'har'\n" * 2, "two models have the same bundle"),
+        ("".join(f"[[models]]\nbundle = 'b{each}'\n" for each in range(5)), "4 models at most"),
         ("[engine]\nthreads = 0\n[serve]\nqueue_size = 0", "queue_size must be at least 1; engine.threads"),
     ],
 )

@@ -23,11 +23,10 @@ import zmq
 from adaspring.app.daemon import _serving
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status
-from adaspring.bundle import Bundle, load_bundle
+from adaspring.bundle import load_bundle
 from adaspring.cli.process import DaemonProcess
 from adaspring.client import AsyncClient, EventSubscriber, Result
 from adaspring.engine.base import Active
-from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import ConfigError
 from adaspring.resources import resource
 from adaspring.serve.endpoint import DATA_MODE, claim
@@ -35,6 +34,7 @@ from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
 from adaspring.serve.server import DataPlane
 from benchmarks.footprint import wakeups
+from tests.app.streaming import Oracle, Stream
 
 if TYPE_CHECKING:
     from tests.app.conftest import Board, Manager
@@ -59,24 +59,6 @@ QUICK: dict[str, Any] = {
 }
 #: What SIGTERM may take until the process is gone.
 STOP_S = 2.0
-
-
-class Oracle:
-    """Computes in this process what the daemon should have answered."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        """Take the bundle that is served."""
-        self._space = bundle.space
-        self._engine = OnnxEngine(bundle)
-        self._subnets: dict[str, Any] = {}
-
-    def check(self, x: npt.NDArray[np.float32], result: Result) -> None:
-        """The outputs are those of the subnet that the reply names."""
-        if result.subnet not in self._subnets:
-            self._subnets[result.subnet] = self._engine.prepare(self._space.parse(result.subnet)).subnet
-        batch = x if x.ndim == len(self._space.spec.input_size) + 2 else x[None]
-        expected = self._subnets[result.subnet].run(batch)
-        np.testing.assert_allclose(result.outputs, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -118,34 +100,6 @@ def status_of(daemon: DaemonProcess) -> Status:
     """As `adaspringctl` reads it."""
     with daemon.control() as control:
         return msgspec.convert(control.call("status"), Status)
-
-
-class Stream(threading.Thread):
-    """A client that streams windows until it is told to end, and keeps what came back."""
-
-    def __init__(self, daemon: DaemonProcess, windows: npt.NDArray[np.float32]) -> None:
-        """Describe the stream; entering starts it."""
-        super().__init__()
-        self.results: list[Result] = []
-        self._client = daemon.client(retries=0, timeout_s=5.0)
-        self._windows = windows
-        self._over = threading.Event()
-
-    def run(self) -> None:
-        """A few hundred frames a second; an error ends the thread, and with it the test."""
-        with self._client:
-            while not self._over.wait(0.002):
-                self.results.append(self._client.infer(self._windows[len(self.results) % len(self._windows)]))
-
-    def __enter__(self) -> Stream:  # noqa: PYI034 - typing.Self came with Python 3.11
-        """Begin."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._over.set()
-        self.join()
 
 
 def test_frames_are_answered_by_the_subnet_they_name(

@@ -199,4 +199,4 @@ def test_connections_are_bounded(ask: Http, address: str) -> None:
 def test_an_address_that_others_could_reach_is_refused(address: str) -> None:
     """There is no access control on HTTP, so it stays on this machine."""
     with zmq.Context() as context, pytest.raises(ConfigError, match="loopback"):
-        HttpServer(context, address, "inproc://none", DEFAULT_LIMITS)
+        HttpServer(context, address, "inproc://none", (), DEFAULT_LIMITS)

@@ -51,11 +51,11 @@ def test_text_file_tells_what_the_status_tells(run_loop: Run, tmp_path: Path) ->
     exporter = MetricsExporter(MetricsConfig(textfile=str(path)))
     running = asked(run_loop, exporter)
     told = samples(path.read_text())
-    assert told["adaspring_requests_total", "answered"] == LEAST_FRAMES
-    assert told["adaspring_evolutions_total", "start"] == 1
-    assert told["adaspring_context_battery_percent",] == 90.0
-    assert told["adaspring_frame_latency_seconds", "95", "measured"] > 0
-    assert told["adaspring_accuracy_percent",] == running.loop.status().predicted.accuracy_percent
+    assert told["adaspring_requests_total", "answered", "toy"] == LEAST_FRAMES
+    assert told["adaspring_evolutions_total", "start", "toy"] == 1
+    assert told["adaspring_context_battery_percent", "toy"] == 90.0
+    assert told["adaspring_frame_latency_seconds", "95", "measured", "toy"] > 0
+    assert told["adaspring_accuracy_percent", "toy"] == running.loop.status().predicted.accuracy_percent
     for named in (
         *("adaspring_queue_depth", "adaspring_generation", "adaspring_frame_energy_joules", "adaspring_info"),
         *(
@@ -66,7 +66,7 @@ def test_text_file_tells_what_the_status_tells(run_loop: Run, tmp_path: Path) ->
     ):
         assert any(name == named for name, *_ in told), named
     context = running.loop.status().context
-    assert told["adaspring_context_memory_available_bytes",] == (context.memory_available_mib or 0.0) * 2**20
+    assert told["adaspring_context_memory_available_bytes", "toy"] == (context.memory_available_mib or 0.0) * 2**20
     quantities = {name: value for name, value in msgspec.structs.asdict(context).items() if name != "at_s"}
     known = [name for name, value in quantities.items() if isinstance(value, bool | int | float)]
     assert None in quantities.values()
@@ -88,10 +88,10 @@ def test_latency_is_a_histogram(run_loop: Run, tmp_path: Path) -> None:
         )
         counts = [count for _, count in buckets]
         assert counts == sorted(counts)
-        assert LEAST_FRAMES == told[f"{name}_count",] == counts[-1]
-        assert told[f"{name}_sum",] > 0
-    assert told["adaspring_compute_seconds_sum",] < told["adaspring_request_seconds_sum",]
-    assert 1 == told["adaspring_evolution_seconds_count",]
+        assert LEAST_FRAMES == told[f"{name}_count", "toy"] == counts[-1]
+        assert told[f"{name}_sum", "toy"] > 0
+    assert told["adaspring_compute_seconds_sum", "toy"] < told["adaspring_request_seconds_sum", "toy"]
+    assert 1 == told["adaspring_evolution_seconds_count", "toy"]
 
 
 def test_http_endpoint_tells_the_same(run_loop: Run, free_port: int) -> None:
@@ -103,7 +103,7 @@ def test_http_endpoint_tells_the_same(run_loop: Run, free_port: int) -> None:
             told = samples(reply.read().decode())
     finally:
         exporter.close()
-    assert told["adaspring_requests_total", "answered"] == LEAST_FRAMES
+    assert told["adaspring_requests_total", "answered", "toy"] == LEAST_FRAMES
 
 
 def test_folder_that_is_not_there_is_told_once(run_loop: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

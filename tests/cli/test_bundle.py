@@ -50,6 +50,22 @@ def test_signed_bundle_is_installed_committed_and_taken_back(
     assert "no bundle is installed" in capsys.readouterr().err
 
 
+def test_of_several_models_one_must_be_named(
+    config: Path, small_bundle_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is installed tells its model; all else asks for it."""
+    text = config.read_text().replace('bundle = "toy"\n', "")
+    config.write_text(f'{text}\n[[models]]\nbundle = "har"\n[[models]]\nbundle = "toy"\n')
+    assert bundle(config, "install", str(small_bundle_folder)) == 1
+    assert "adaspringctl bundle sign" in capsys.readouterr().err
+    assert bundle(config, "list") == 1
+    assert "name one of har, toy by --model" in capsys.readouterr().err
+    assert bundle(config, "list", "--model", "toy") == 0
+    assert "nothing is installed" in capsys.readouterr().out
+    assert bundle(config, "list", "--model", "fsdd") == 1
+    assert "is no bundle of har or toy" in capsys.readouterr().err
+
+
 def test_bundle_of_another_model_is_refused(
     config: Path, small_bundle_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,22 +28,19 @@ PINGS = 4
 class Announcer:
     """Tells subscribers, the service manager, clients and the journal what happens."""
 
-    def __init__(
-        self, events: EventPublisher, notifier: Notifier, data: DataPlane, lane: Lane, context: Context
-    ) -> None:
+    def __init__(self, events: EventPublisher, notifier: Notifier, data: DataPlane, context: Context) -> None:
         """Wire an announcer.
 
         Args:
             events: Where evolutions and contexts are published.
             notifier: Tells the service manager.
             data: What it refuses is announced.
-            lane: Tells clients what to expect.
             context: At the start; throttling is announced when it changes from there on.
         """
         self._events = events
         self._notifier = notifier
         self._data = data
-        self._lane = lane
+        self._expected: dict[str, str] = {}
         self._throttled = context.throttled
         self._rejected: dict[str, int] = {}
 
@@ -66,22 +63,24 @@ class Announcer:
         else:
             _log.error("the data thread has not turned for %.0f s", silent_s, extra=told(Message.DATA_THREAD_STUCK))
 
-    def evolved(self, evolution: Evolution, planner: Planner, genome: Genome) -> None:
+    def evolved(self, evolution: Evolution, planner: Planner, genome: Genome, lane: Lane) -> None:
         """Announce an evolution.
 
         Args:
             evolution: What was done.
             planner: Expects something of the subnet.
             genome: The subnet that is active now.
+            lane: Tells clients of the model what to expect.
         """
         self._events.publish("evolution", evolution)
         predicted = planner.predict(genome)
-        self._notifier.status(
+        self._expected[lane.model.name] = (
             f"{evolution.subnet}: expecting {predicted.accuracy_percent:.1f} % accuracy, "
             f"{predicted.latency_p95_us:.0f} us at the 95th percentile"
         )
+        self._notifier.status("; ".join(self._expected.values()))
         facts = planner.tables.facts
-        self._lane.extra = {
+        lane.extra = {
             "expected_accuracy_percent": predicted.accuracy_percent,
             "expected_latency_p95_us": predicted.latency_p95_us,
             "expected_energy_mj": predicted.energy_mj,
@@ -95,13 +94,15 @@ class Announcer:
         }
         if evolution.swapped:
             _log.info(
-                "generation %d: %s in %.1f ms, because %s",
+                "generation %d of %s: %s in %.1f ms, because %s",
                 evolution.generation,
+                lane.model.name,
                 evolution.subnet,
                 evolution.total_us / 1e3,
                 evolution.cause.sentence,
                 extra=told(
                     Message.SUBNET_CHANGED,
+                    model=lane.model.name,
                     subnet=evolution.subnet,
                     cause=evolution.cause.kind,
                     generation=evolution.generation,
@@ -109,17 +110,18 @@ class Announcer:
                 ),
             )
 
-    def failed(self, subnet: str, cause: Cause, error: Exception) -> None:
+    def failed(self, model: str, subnet: str, cause: Cause, error: Exception) -> None:
         """Announce an evolution that failed.
 
         Args:
+            model: Name of the model.
             subnet: The subnet that goes on, in text form.
             cause: What triggered the evolution.
             error: What it failed of.
         """
-        extra = told(Message.EVOLUTION_FAILED, subnet=subnet, cause=cause.kind)
-        _log.error("evolution failed, %s goes on: %s", subnet, error, extra=extra)
-        self._events.publish("failure", {"subnet": subnet, "error": str(error)})
+        extra = told(Message.EVOLUTION_FAILED, model=model, subnet=subnet, cause=cause.kind)
+        _log.error("evolution failed, %s of %s goes on: %s", subnet, model, error, extra=extra)
+        self._events.publish("failure", {"model": model, "subnet": subnet, "error": str(error)})
 
     def sensed(self, context: Context, throttled: Reading) -> None:
         """Announce a context, and throttling and refused requests where they changed.

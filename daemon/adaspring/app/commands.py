@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from adaspring.app.evolution import Evolution
@@ -14,15 +15,15 @@ COMMANDS = ("status", "explain", "tables", "snapshot", "decisions", "evolve", "p
 
 
 class Operations(Protocol):
-    """What commands act on: the control loop."""
+    """What commands act on: the control loop. A model need not be named where there is one."""
 
-    def status(self) -> Status:
+    def status(self, model: str | None = None) -> Status:
         """The daemon at this moment."""
 
-    def explain(self) -> Evolution:
+    def explain(self, model: str | None = None) -> Evolution:
         """The newest evolution: why the active subnet is the active one."""
 
-    def tables(self) -> TablesView:
+    def tables(self, model: str | None = None) -> TablesView:
         """What is decided from, and how it was corrected."""
 
     def snapshot(self) -> list[Event]:
@@ -34,10 +35,10 @@ class Operations(Protocol):
     def reload(self) -> None:
         """Take what is configured and installed now."""
 
-    def evolve(self) -> Evolution:
+    def evolve(self, model: str | None = None) -> Evolution:
         """Decide and swap now; a pin ends."""
 
-    def pin(self, subnet: str) -> Evolution:
+    def pin(self, subnet: str, model: str | None = None) -> Evolution:
         """Hold a subnet, given in text form."""
 
 
@@ -56,27 +57,35 @@ def answer(server: ControlServer, request: ControlRequest, operations: Operation
 
 
 def _carry_out(request: ControlRequest, operations: Operations) -> Any:
-    if request.command == "pin":
-        subnet = request.arguments.get("subnet")
-        if not isinstance(subnet, str) or len(request.arguments) != 1:
-            raise _ArgumentError('pin takes one argument, "subnet", in text form, for example "f32:c64.-.c96"')
-        return operations.pin(subnet)
-    commands = {
+    of_a_model: dict[str, Callable[[str | None], Any]] = {
         "status": operations.status,
         "explain": operations.explain,
         "tables": operations.tables,
-        "snapshot": operations.snapshot,
-        "decisions": operations.decisions,
-        "reload": operations.reload,
         "evolve": operations.evolve,
         # Letting the search decide again is what ends a pin.
         "unpin": operations.evolve,
     }
-    if request.command not in commands:
-        raise _UnknownCommandError(f"there is no command {request.command!r}; there are {', '.join(COMMANDS)}")
-    if request.arguments:
-        raise _ArgumentError(f"{request.command} takes no arguments; it got {', '.join(request.arguments)}")
-    return commands[request.command]()
+    of_all: dict[str, Callable[[], Any]] = {
+        "snapshot": operations.snapshot,
+        "decisions": operations.decisions,
+        "reload": operations.reload,
+    }
+    command, arguments = request.command, dict(request.arguments)
+    if command not in COMMANDS:
+        raise _UnknownCommandError(f"there is no command {command!r}; there are {', '.join(COMMANDS)}")
+    model = None if command in of_all else arguments.pop("model", None)
+    if not isinstance(model, str | None):
+        raise _ArgumentError(f'{command} takes the name of a model as "model", for example "har"')
+    if command == "pin":
+        subnet = arguments.pop("subnet", None)
+        if not isinstance(subnet, str) or arguments:
+            raise _ArgumentError(
+                'pin takes "subnet", in text form, for example "f32:c64.-.c96", and where there are several, "model"'
+            )
+        return operations.pin(subnet, model)
+    if arguments:
+        raise _ArgumentError(f"{command} takes no such arguments; it got {', '.join(arguments)}")
+    return of_all[command]() if command in of_all else of_a_model[command](model)
 
 
 class _UnknownCommandError(AdaSpringError, LookupError):

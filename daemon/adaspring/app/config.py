@@ -11,7 +11,7 @@ import msgspec
 
 from adaspring.app.metrics import MetricsConfig
 from adaspring.app.trial import TrialConfig
-from adaspring.decide import Policy, with_preset
+from adaspring.decide import DEFAULT_PRIORITY, LOWEST_PRIORITY, Policy, with_preset
 from adaspring.engine import EngineChoice
 from adaspring.errors import ConfigError
 from adaspring.toml_file import nearest, read_toml
@@ -20,6 +20,8 @@ from adaspring.toml_file import nearest, read_toml
 MOST_INTERVAL_S = 60.0
 #: Longest wait awake for a frame, in microseconds: to be woken takes less than a tenth of it.
 MOST_SPIN_US = 1000.0
+#: Models at most: a decision about so many takes some milliseconds.
+MOST_MODELS = 4
 
 
 class PathsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +123,50 @@ class BundlesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trial: TrialConfig = TrialConfig()
 
 
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of several models; what is left out of the last four is as in ``policy``.
+
+    Attributes:
+        bundle: Its bundle, as ``bundle`` of one model.
+        priority: 1, the highest, to 9; each step down counts half where models share what the device allows.
+        latency_p95_ms: See `Policy`.
+        max_accuracy_loss_points: See `Policy`.
+        emergency_accuracy_loss_points: See `Policy`.
+        least_accuracy_percent: See `Policy`.
+    """
+
+    bundle: str
+    priority: int = DEFAULT_PRIORITY
+    latency_p95_ms: float | None = None
+    max_accuracy_loss_points: float | None = None
+    emergency_accuracy_loss_points: float | None = None
+    least_accuracy_percent: float | None = None
+
+    def policy(self, shared: Policy) -> Policy:
+        """The policy of this model.
+
+        Raises:
+            ConfigError: If the two together contradict themselves.
+        """
+        keys = (
+            "latency_p95_ms",
+            "max_accuracy_loss_points",
+            "emergency_accuracy_loss_points",
+            "least_accuracy_percent",
+        )
+        own = {key: value for key in keys if (value := getattr(self, key)) is not None}
+        try:
+            return msgspec.structs.replace(shared, **own)
+        except ConfigError as error:
+            raise ConfigError(f"models, bundle {self.bundle}: {error}") from error
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured.
 
     Attributes:
         bundle: Folder of the bundle, or the name of one: as installed, else as it ships with AdaSpring.
+        models: Several models instead of one bundle.
         seed: Seed of the search, not negative.
         paths: Where files lie.
         serve: The inference socket.
@@ -138,6 +179,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     bundle: str = "har"
+    models: tuple[ModelConfig, ...] = ()
     seed: int = 0
     paths: PathsConfig = PathsConfig()
     serve: ServeConfig = ServeConfig()
@@ -147,6 +189,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bundles: BundlesConfig = BundlesConfig()
     metrics: MetricsConfig = MetricsConfig()
     policy: Policy = Policy()
+
+    @property
+    def served(self) -> tuple[ModelConfig, ...]:
+        """The models to serve, the highest priority first."""
+        return tuple(sorted(self.models or (ModelConfig(self.bundle),), key=lambda model: model.priority))
 
 
 def load_config(path: Path) -> Config:
@@ -173,6 +220,13 @@ def parse_config(data: dict[str, Any], where: str) -> Config:
     except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from error
     _refuse(where, _violations(config))
+    if config.models and "bundle" in data:
+        raise ConfigError(f"{where}: bundle and [[models]] both say what is served: keep one of them")
+    try:
+        for model in config.models:
+            model.policy(config.policy)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     return config
 
 
@@ -211,6 +265,11 @@ def _refuse(where: str, messages: list[str]) -> None:
 def _violations(config: Config) -> list[str]:
     checks = {
         "seed must not be negative": config.seed >= 0,
+        f"models.priority must lie between 1 and {LOWEST_PRIORITY}": (
+            all(1 <= model.priority <= LOWEST_PRIORITY for model in config.models)
+        ),
+        f"there may be {MOST_MODELS} models at most": len(config.models) <= MOST_MODELS,
+        "two models have the same bundle": len({model.bundle for model in config.models}) == len(config.models),
         f"monitor.interval_s must lie above 0 and up to {MOST_INTERVAL_S:g}": (
             0 < config.monitor.interval_s <= MOST_INTERVAL_S
         ),
@@ -246,6 +305,9 @@ def _unknown_keys(data: dict[str, Any], kind: type[msgspec.Struct], prefix: str 
             messages.append(f"unknown key {prefix}{key}: {nearest(key, hints, prefix)}")
         elif isinstance(value, dict) and _is_struct(hints[key]):
             messages += _unknown_keys(value, hints[key], f"{prefix}{key}.")
+        elif key == "models" and isinstance(value, list):
+            tables = (table for table in value if isinstance(table, dict))
+            messages += [message for table in tables for message in _unknown_keys(table, ModelConfig, "models.")]
     return messages
 
 
@@ -255,6 +317,9 @@ def _infinite_keys(data: dict[str, Any], prefix: str = "") -> list[str]:
     for key, value in data.items():
         if isinstance(value, dict):
             messages += _infinite_keys(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            tables = (table for table in value if isinstance(table, dict))
+            messages += [message for table in tables for message in _infinite_keys(table, f"{prefix}{key}.")]
         elif isinstance(value, float) and not math.isfinite(value):
             messages.append(f"{prefix}{key} must be a finite number; it is {value}")
     return messages

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic, perf_counter
 
 import adaspring
 from adaspring.app.announce import Announcer
 from adaspring.app.commands import answer
-from adaspring.app.counters import FrameCounters
-from adaspring.app.decisions import DecisionLog
-from adaspring.app.evolution import Evolution, Evolver
+from adaspring.app.evolution import Evolution
 from adaspring.app.messages import Message, told
-from adaspring.app.observe import Observer
+from adaspring.app.observe import AllObserver
+from adaspring.app.served import Served
 from adaspring.app.status import Status, TablesView, measured, slot_views
-from adaspring.app.totals import Tally
-from adaspring.app.upkeep import TableKeeper
-from adaspring.bundle import Bundle
 from adaspring.context import Monitor
-from adaspring.decide import Cause, Trigger
+from adaspring.context.model import Context
+from adaspring.decide import Cause, Choice, choose_together
 from adaspring.errors import AdaSpringError, ConfigError, EngineError
 from adaspring.serve.control import ControlServer
-from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import Event
 from adaspring.serve.server import DataPlane
 
 _log = logging.getLogger(__name__)
-
-#: Evolutions kept for operators.
-RECENT_EVOLUTIONS = 256
 
 
 def next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
@@ -53,23 +46,17 @@ class ControlLoop:
     def __init__(
         self,
         *,
-        bundle: Bundle,
+        models: Sequence[Served],
         device: str,
         engine: str,
         interval_s: float,
         monitor: Monitor,
-        counters: FrameCounters,
-        trigger: Trigger,
-        evolver: Evolver,
         data: DataPlane,
-        lane: Lane,
         control: ControlServer,
-        keeper: TableKeeper,
         announcer: Announcer,
-        first: Evolution,
-        decisions: DecisionLog | None = None,
+        seed: int = 0,
         check: Callable[[], None] = lambda: None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[AllObserver] = (),
         boot_id: str = "",
         spin_us: float = 0.0,
         clock: Callable[[], float] = monotonic,
@@ -77,42 +64,31 @@ class ControlLoop:
         """Wire the loop.
 
         Args:
-            bundle: The bundle that is served.
+            models: The models that are served, the highest priority first.
             device: Name of the device profile.
             engine: Name of the engine.
             interval_s: Time between two looks at the sensors, in seconds.
             monitor: Sensors to context.
-            counters: Recent frames.
-            trigger: When to evolve.
-            evolver: How to evolve.
             data: The data plane.
-            lane: The model in it.
             control: Where operators ask.
-            keeper: Keeps the tables true that `evolver` decides from.
             announcer: Tells what happens to whoever listens.
-            first: The evolution that chose the first subnet; it carries a decision.
-            decisions: Where decisions are kept; None keeps none.
+            seed: Seed of decisions about several models.
             check: Sees, before a reload, that the daemon could start with what is configured and installed now.
             observers: Look at the daemon after every look at the sensors.
             boot_id: Of the kernel.
             spin_us: How long the data plane may wait awake where power allows, in microseconds.
             clock: Monotonic, in seconds.
         """
-        self._bundle = bundle
+        self._models = {served.name: served for served in models}
         self._device = device
         self._engine = engine
         self._interval_s = interval_s
         self._spin_us = spin_us
         self._monitor = monitor
-        self._counters = counters
-        self._trigger = trigger
-        self._evolver = evolver
         self._data = data
-        self._lane = lane
         self._control = control
-        self._keeper = keeper
         self._announcer = announcer
-        self._decisions = decisions
+        self._seed = seed
         self._check = check
         self._observers = observers
         self._boot_id = boot_id
@@ -121,10 +97,8 @@ class ControlLoop:
         self._reload_asked = False
         self._started_s = clock()
         self._stopping = False
-        self._pinned = False
-        self._tally = Tally()
-        self._recent: deque[Evolution] = deque(maxlen=RECENT_EVOLUTIONS)
-        self._decided(first)
+        for served in models:
+            self._decided(served, served.first)
         self._shedding = False
         self._shed()
 
@@ -159,130 +133,200 @@ class ControlLoop:
                 next_ping_s = now_s + self._announcer.ping_s
 
     def _tick(self, now_s: float) -> None:
-        self._context = self._monitor.tick()
+        device = self._monitor.tick()
         seen_s = perf_counter()
-        self._keeper.learn(self._context)
-        spared = self._context.throttled is True or self._context.external_power is False
+        models = self._models.values()
+        for served in models:
+            served.sense(device, alone=len(models) == 1)
+            served.keeper.learn(served.context)
+        spared = device.throttled is True or device.external_power is False
         self._data.spin(0.0 if spared else self._spin_us)
-        cause = None if self._pinned else self._trigger.check(self._context, now_s)
+        causes = (served.trigger.check(served.context, now_s) for served in models if not served.pinned)
+        cause = next(filter(None, causes), None)
         if cause is not None:
-            self._try_evolve(cause, seen_s)
+            self._try_evolve(cause, device, seen_s)
         else:
-            self._evolver.warm_batches(self._lane.crowd())
+            for served in models:
+                served.evolver.warm_batches(served.lane.crowd())
         self._shed()
-        self._tally.look(self._lane.measurements)
-        self._announcer.sensed(self._context, self._monitor.readings["throttled"])
-        self._tend_tables()
-        for observer in self._observers:
-            observer.observe(self)
+        self._announcer.sensed(device, self._monitor.readings["throttled"])
+        self._tend_tables(device)
+        for served in models:
+            served.tally.look(served.lane.measurements)
+            for observer in served.observers:
+                observer.observe(_OneModel(self, served.name))
+        for watcher in self._observers:
+            watcher.observe(self)
 
     def _shed(self) -> None:
-        emergency = self._trigger.emergency
+        first = self._first
+        emergency = any(served.trigger.emergency for served in self._models.values())
         if emergency is not self._shedding:
             self._shedding = emergency
-            self._data.shed(self._evolver.planner.policy.emergency_utilisation if emergency else None)
+            self._data.shed(first.evolver.planner.policy.emergency_utilisation if emergency else None)
 
-    def _try_evolve(self, cause: Cause, seen_s: float) -> None:
+    @property
+    def _first(self) -> Served:
+        """The model of the highest priority."""
+        return next(iter(self._models.values()))
+
+    def _try_evolve(self, cause: Cause, device: Context, seen_s: float) -> None:
+        for served, swap in self._swaps(cause, device, seen_s):
+            self._try_swap(served, swap, cause)
+
+    def _try_swap(self, served: Served, swap: Callable[[], Evolution], cause: Cause) -> None:
         try:
-            self._decided(self._evolver.evolve(cause, self._context, seen_s))
+            self._decided(served, swap())
         except EngineError as error:
-            # The subnet that runs goes on, and the trigger asks again as after any decision.
-            self._trigger.decided(self._context, self._budgets, self._clock())
-            subnet = self._evolver.active.current.subnet.name
-            self._tally.failed()
-            self._announcer.failed(subnet, cause, error)
+            served.failed(self._clock())
+            subnet = served.evolver.active.current.subnet.name
+            self._announcer.failed(served.name, subnet, cause, error)
 
-    def _decided(self, evolution: Evolution) -> Evolution:
-        self._evolver.warm_batches(self._lane.crowd())
-        decision = evolution.decision
-        if decision is not None:
-            self._context, self._budgets = decision.context, decision.budgets
-            self._trigger.decided(decision.context, decision.budgets, self._clock())
-            if self._decisions is not None:
-                self._decisions.keep(decision, self._evolver.planner, at=evolution.at, boot_id=evolution.boot_id)
-        self._recent.append(evolution)
-        self._tally.evolved(evolution)
-        self._announcer.evolved(evolution, self._evolver.planner, self._evolver.active.current.subnet.genome)
+    def _swaps(self, cause: Cause, device: Context, seen_s: float) -> list[tuple[Served, Callable[[], Evolution]]]:
+        """Decide; for each model that is not pinned, what swaps its subnet to what was decided.
+
+        Of several models, those that get smaller come first: at no time do both of the larger ones run.
+        """
+        models = list(self._models.values())
+        if len(models) == 1:
+            [served] = models
+            return [(served, lambda: served.evolver.evolve(cause, served.context, seen_s))]
+        choices, together = choose_together([served.member() for served in models], device, seed=self._seed)
+        swaps = [
+            (_gained_bytes(served, choice), served, partial(served.evolver.follow, choice, cause, seen_s, together))
+            for served, choice in zip(models, choices, strict=True)
+            if choice is not None
+        ]
+        return [(served, swap) for _, served, swap in sorted(swaps, key=lambda each: each[0])]
+
+    def _decided(self, served: Served, evolution: Evolution) -> Evolution:
+        served.decided(evolution, self._clock())
+        subnet = served.evolver.active.current.subnet
+        self._announcer.evolved(evolution, served.evolver.planner, subnet.genome, served.lane)
         return evolution
 
-    def _tend_tables(self) -> None:
-        cause = self._keeper.tend()
-        if cause is None:
-            return
-        self._lane.batch_by(dict(self._evolver.planner.tables.facts.batch_curve))
-        if not self._pinned:
-            self._try_evolve(cause, perf_counter())
+    def _tend_tables(self, device: Context) -> None:
+        for served in self._models.values():
+            others = (other.keeper.rebuilding for other in self._models.values() if other is not served)
+            cause = served.keeper.tend(may_begin=not any(others))
+            if cause is None:
+                continue
+            served.lane.batch_by(dict(served.evolver.planner.tables.facts.batch_curve))
+            if not served.pinned:
+                self._try_evolve(cause, device, perf_counter())
 
     # What operators ask for; see `app.commands`.
 
-    def status(self) -> Status:
-        """The daemon at this moment."""
-        planner, generation = self._evolver.planner, self._evolver.active.current
+    def status(self, model: str | None = None) -> Status:
+        """The daemon at this moment, and one of its models: the one of the highest priority where none is named.
+
+        Raises:
+            ConfigError: If no such model is served.
+        """
+        served = self._named(model)
+        planner, generation = served.evolver.planner, served.evolver.active.current
         genome = generation.subnet.genome
         return Status(
             version=adaspring.__version__,
-            model=self._bundle.manifest.name,
-            bundle_version=self._bundle.manifest.version,
+            model=served.name,
+            bundle_version=served.bundle.manifest.version,
             device=self._device,
             engine=self._engine,
             boot_id=self._boot_id,
             uptime_s=self._clock() - self._started_s,
             subnet=generation.subnet.name,
-            slots=slot_views(self._bundle.space, genome),
+            slots=slot_views(served.bundle.space, genome),
             generation=generation.number,
-            pinned=self._pinned,
-            profiling=planner.tables.facts.estimate and self._keeper.rebuilding,
+            pinned=served.pinned,
+            profiling=planner.tables.facts.estimate and served.keeper.rebuilding,
             predicted=planner.predict(genome),
             full_energy_mj=planner.reference.energy_mj * planner.energy_factor,
-            budgets=self._budgets,
-            measured=measured(self._counters.recent_us()),
+            budgets=served.budgets,
+            measured=measured(served.counters.recent_us()),
             latency_correction=planner.latency_correction_of(genome),
-            context=self._context,
+            context=served.context,
             readings=self._monitor.readings,
             tables=planner.tables.facts,
-            requests=self._data.statistics(),
-            evolutions=sum(self._tally.totals.evolutions.values()),
-            last_evolution=self._recent[-1],
-            totals=self._tally.totals,
+            requests=self._data.statistics(None if len(self._models) == 1 else served.name),
+            evolutions=sum(served.tally.totals.evolutions.values()),
+            last_evolution=served.recent[-1],
+            totals=served.tally.totals,
+            models=tuple(self._models),
+            priority=served.priority,
         )
 
-    def evolve(self) -> Evolution:
-        """Decide and swap now, for the context as it is; a pin ends.
+    def statuses(self) -> list[Status]:
+        """See `AllObserved.statuses`."""
+        return [self.status(name) for name in self._models]
+
+    def evolve(self, model: str | None = None) -> Evolution:
+        """Decide and swap now, for the context as it is; pins end: that of the model that is named, or all.
+
+        Returns:
+            The evolution of that model, or of the one of the highest priority.
 
         Raises:
-            EngineError: If the subnet cannot be prepared; the active one goes on, and so does a pin.
+            ConfigError: If no such model is served.
+            EngineError: If a subnet cannot be prepared; the active one goes on, and so do pins.
         """
-        context = self._monitor.tick()
-        evolution = self._evolver.evolve(Cause("operator", "an operator asked"), context, perf_counter())
-        self._pinned = False
-        return self._decided(evolution)
+        wanted = self._named(model)
+        released = [wanted] if model else list(self._models.values())
+        device = self._monitor.tick()
+        for served in self._models.values():
+            served.sense(device, alone=len(self._models) == 1)
+        pinned = [served for served in released if served.pinned]
+        for served in pinned:
+            served.pinned = False
+        try:
+            for served, swap in self._swaps(Cause("operator", "an operator asked"), device, perf_counter()):
+                self._decided(served, swap())
+        except EngineError:
+            for served in pinned:
+                served.pinned = True
+            raise
+        return wanted.recent[-1]
 
-    def pin(self, subnet: str) -> Evolution:
+    def pin(self, subnet: str, model: str | None = None) -> Evolution:
         """Hold a subnet until `evolve`.
 
         Args:
             subnet: In text form.
+            model: Whose it is; None for the only model.
 
         Raises:
+            ConfigError: If no such model is served, or several and none is named.
             GenomeError: If there is no such subnet.
             EngineError: If it cannot be prepared; the active one goes on.
         """
-        genome = self._bundle.space.parse(subnet)
-        evolution = self._evolver.pin(genome, Cause("operator", "an operator pinned it"), self._clock())
-        self._pinned = True
-        return self._decided(evolution)
+        if model is None and len(self._models) > 1:
+            raise ConfigError(f"several models are served; name one of {', '.join(self._models)}")
+        served = self._named(model)
+        genome = served.bundle.space.parse(subnet)
+        evolution = served.evolver.pin(genome, Cause("operator", "an operator pinned it"), self._clock())
+        served.pinned = True
+        return self._decided(served, evolution)
 
-    def tables(self) -> TablesView:
-        """What is decided from, and how it was corrected."""
-        return self._keeper.view()
+    def tables(self, model: str | None = None) -> TablesView:
+        """What is decided from, and how it was corrected; arguments and errors are those of `status`."""
+        return self._named(model).keeper.view()
 
-    def explain(self) -> Evolution:
-        """The newest evolution: why the active subnet is the active one."""
-        return self._recent[-1]
+    def explain(self, model: str | None = None) -> Evolution:
+        """The newest evolution: why the active subnet is the active one; arguments and errors as of `status`."""
+        return self._named(model).recent[-1]
 
     def decisions(self) -> list[Evolution]:
         """Recent evolutions, oldest first."""
-        return list(self._recent)
+        return sorted(
+            (evolution for served in self._models.values() for evolution in served.recent),
+            key=lambda evolution: evolution.at_s,
+        )
+
+    def _named(self, model: str | None) -> Served:
+        if model is None:
+            return self._first
+        if model not in self._models:
+            raise ConfigError(f"model {model!r} is not served; expected {' or '.join(self._models)}")
+        return self._models[model]
 
     def snapshot(self) -> list[Event]:
         """The newest event of every topic that had one."""
@@ -306,3 +350,23 @@ class ControlLoop:
         _log.info("beginning again, because %s", why, extra=told(Message.RELOADED, cause=why))
         self.again = True
         self.stop()
+
+
+def _gained_bytes(served: Served, choice: Choice) -> int:
+    """By how much more memory a choice takes than what runs."""
+    planner, running = served.evolver.planner, served.evolver.active.current.subnet.genome
+    return planner.predict(choice.genome).memory_bytes - planner.predict(running).memory_bytes
+
+
+class _OneModel:
+    """The loop as an observer of one model sees it; see `Observed`."""
+
+    def __init__(self, loop: ControlLoop, model: str) -> None:
+        self._loop = loop
+        self._model = model
+
+    def status(self) -> Status:
+        return self._loop.status(self._model)
+
+    def start_over(self, why: str) -> None:
+        self._loop.start_over(why)

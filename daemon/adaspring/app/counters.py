@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from adaspring.serve.lane import Lane
@@ -66,3 +68,24 @@ class FrameCounters:
         lane = self._serving[1]
         since, self._answered = self._answered, lane.measurements.answered
         return lane.measurements.compute_us_since(since, lane.active.current.number)
+
+
+class AllFrames:
+    """What the monitor learns from the frames of several models together; see `context.Counters`."""
+
+    def __init__(self, models: Sequence[FrameCounters]) -> None:
+        """Add up the counters of models."""
+        self._models = models
+        #: Computes and deadlines of different models say nothing together; each model has its own.
+        self.latency_p95_us: float | None = None
+        self.deadline_us: float | None = None
+
+    @property
+    def received(self) -> int:
+        """Samples asked for since start."""
+        return sum(model.received for model in self._models)
+
+    @property
+    def queue_depth(self) -> int:
+        """Requests that wait."""
+        return sum(model.queue_depth for model in self._models)

@@ -9,43 +9,31 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from types import FrameType
 
 import zmq
 
 from adaspring.app.activation import listening_socket
 from adaspring.app.announce import Announcer
-from adaspring.app.background import BackgroundProfiler
-from adaspring.app.config import Config, runtime_folder, state_folder
+from adaspring.app.config import Config, runtime_folder
 from adaspring.app.control import ControlLoop
-from adaspring.app.counters import FrameCounters
-from adaspring.app.decisions import DecisionLog
-from adaspring.app.evolution import Evolver
-from adaspring.app.installed import cache_limit_mib, check_startable, open_bundle, planner_of
-from adaspring.app.last import LastDecisionKeeper, read_last
-from adaspring.app.learning import Learner, learned_path
-from adaspring.app.locate import corrected_tables, find_board, find_tables
+from adaspring.app.counters import AllFrames
+from adaspring.app.installed import check_startable
+from adaspring.app.locate import find_board
 from adaspring.app.messages import Message, told
 from adaspring.app.metrics import MetricsExporter
+from adaspring.app.models import Start, open_models, serve_models
 from adaspring.app.network import open_http, open_tcp
 from adaspring.app.notify import Notifier
-from adaspring.app.observe import Observer
-from adaspring.app.signature import limits_of, pipeline_of, signature
-from adaspring.app.trial import Trial
-from adaspring.app.upkeep import TableKeeper
+from adaspring.app.observe import AllObserver
+from adaspring.app.signature import limits_of
 from adaspring.context import Monitor
-from adaspring.decide import Planner, Trigger
-from adaspring.engine import SubnetCache, make_engine
-from adaspring.profile import tables_path
 from adaspring.serve.control import ControlServer
 from adaspring.serve.endpoint import CONTROL_MODE, Claim, claim
 from adaspring.serve.events import EventPublisher
-from adaspring.serve.lane import Lane
 from adaspring.serve.server import DataPlane
-from adaspring.tables import DeviceTables
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +74,8 @@ def run_daemon(config: Config, environment: Mapping[str, str], *, reread: Callab
         with _signals(loop), _serving(data, loop.stop):
             notifier.ready()
             endpoint = claims["infer"].endpoint
-            _log.info("serving on %s", endpoint, extra=told(Message.SERVING, endpoint=endpoint, bundle=config.bundle))
+            bundles = " ".join(model.bundle for model in config.served)
+            _log.info("serving on %s", endpoint, extra=told(Message.SERVING, endpoint=endpoint, bundle=bundles))
             loop.run()
             if loop.again:
                 notifier.reloading(monotonic())
@@ -116,105 +105,50 @@ def _build(
     *,
     reread: Callable[[], Config],
 ) -> tuple[ControlLoop, DataPlane]:
-    state = state_folder(config)
-    path, bundle, store = open_bundle(config, state)
     sysroot = Path(config.monitor.sysroot)
     board = find_board(config.device.profile, sysroot)
-    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads, preferred=board.engine)
-    tables = find_tables(bundle, board, engine, state)
-    target = tables_path(state, bundle.digest, board.name, engine.name)
-    learner = Learner(learned_path(target), tables, keep=not tables.facts.estimate)
-    stack.callback(learner.save)
-
-    def replan() -> Planner:
-        measured = find_tables(bundle, board, engine, state)
-        learner.adopt(measured)
-        cache.session_mib = measured.facts.session_mib or cache.session_mib
-        return planner_of(bundle, corrected_tables(measured, bundle, state, wall=time), config, learner)
-
-    planner = planner_of(bundle, corrected_tables(tables, bundle, state, wall=time), config, learner)
-
-    counters = FrameCounters()
-    monitor = Monitor(sysroot, counters)
-    cache = SubnetCache(engine, cache_limit_mib(config.engine, board), tables.facts.session_mib)
-    last = read_last(state)
+    opened = open_models(config, board, stack)
+    frames = [model.counters for model in opened]
+    monitor = Monitor(sysroot, frames[0] if len(frames) == 1 else AllFrames(frames))
     boot_id = _boot_id(sysroot)
-    warm = last.subnet if last is not None and last.bundle == bundle.digest else None
     sensed = monitor.tick()
-    evolver, first = Evolver.begin(
-        bundle.space, planner, cache, sensed, seed=config.seed, wall=_utc, last=warm, boot_id=boot_id
-    )
-    decisions = DecisionLog(state / "decisions" / bundle.manifest.name)
-    observers: list[Observer] = [LastDecisionKeeper(state, bundle.digest, boot_id, _utc), decisions]
-    if store is not None:
-        before_p95_us = last.latency_p95_us if last is not None and last.bundle != bundle.digest else None
-        observers.append(Trial(store, config.bundles.trial, before_p95_us))
+    models = serve_models(opened, Start(config, board, sensed, boot_id, stack))
+    observers: list[AllObserver] = []
     if config.metrics.textfile or config.metrics.http_port:
         observers.append(MetricsExporter(config.metrics))
     for observer in observers:
         stack.callback(observer.close)
-    pipeline = pipeline_of(bundle)
-    model = signature(bundle, pipeline)
+    lanes = [served.lane for served in models]
+    signatures = [lane.model for lane in lanes]
+    limits = limits_of(*signatures)
     curve = open_tcp(config.serve, context, stack)
-    lane = Lane(model, evolver.active, pipeline)
-    lane.batch_by(dict(tables.facts.batch_curve))
-    data = DataPlane(
-        context,
-        claims["infer"],
-        [lane],
-        curve=curve,
-        limits=limits_of(model),
-        queue_size=config.serve.queue_size,
-    )
+    data = DataPlane(context, claims["infer"], lanes, curve=curve, limits=limits, queue_size=config.serve.queue_size)
     stack.callback(data.close)
-    counters.attach(data, lane)
+    for served in models:
+        served.counters.attach(data, served.lane)
 
     events = EventPublisher(context, claims["events"])
     stack.callback(events.close)
     control = ControlServer(context, claims["control"])
     stack.callback(control.close)
     data.bind()
-    open_http(config.serve, context, limits_of(model), stack)
-    background = _profiler(config, path, board.name, tables, stack)
+    open_http(config.serve, context, signatures, limits, stack)
     loop = ControlLoop(
-        bundle=bundle,
+        models=models,
         device=board.name,
-        engine=engine.name,
+        engine=opened[0].engine.name,
         interval_s=config.monitor.interval_s,
         spin_us=config.serve.spin_us,
         monitor=monitor,
-        counters=counters,
-        trigger=Trigger(config.policy),
-        evolver=evolver,
         data=data,
-        lane=lane,
         control=control,
-        keeper=TableKeeper(evolver, counters, learner, background, replan),
-        announcer=Announcer(events, notifier, data, lane, sensed),
-        first=first,
-        decisions=decisions,
+        announcer=Announcer(events, notifier, data, sensed),
+        seed=config.seed,
         check=lambda: check_startable(reread()),
         observers=observers,
         boot_id=boot_id,
     )
     return loop, data
-
-
-def _profiler(config: Config, bundle: Path, board: str, tables: DeviceTables, stack: ExitStack) -> BackgroundProfiler:
-    """What measures the bundle in the background; it has begun where that is needed, wanted and of use."""
-    # The name of a profile that was given by its path does not lead back to it.
-    device = board if config.device.profile == "auto" else config.device.profile
-    profiler = BackgroundProfiler(bundle, state_folder(config), device, config.engine.name, config.engine.threads)
-    stack.callback(profiler.stop)
-    # In a tree that stands for another board, timings of this machine would get that board's name.
-    measurable = config.device.profile != "auto" or Path(config.monitor.sysroot) == Path("/")
-    if tables.facts.estimate and config.device.background_profiling and measurable:
-        profiler.start()
-        _log.warning(
-            "no tables of this device: deciding from an estimate while profiling runs in the background",
-            extra=told(Message.TABLES_ESTIMATED, device=device),
-        )
-    return profiler
 
 
 def _boot_id(sysroot: Path) -> str:
@@ -256,7 +190,3 @@ def _signals(loop: ControlLoop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _utc() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
 import msgspec
 
 from adaspring.context.model import Context
-from adaspring.decide import Cause, Decision, Planner
+from adaspring.decide import Cause, Choice, Decision, Planner, Together
 from adaspring.engine import Active, Prepared, SubnetCache, warm_batches
-from adaspring.errors import GenomeError
 from adaspring.serve.batching import paying_sizes
 from adaspring.space import Genome, SearchSpace
 
@@ -23,7 +21,6 @@ class Evolution(msgspec.Struct, frozen=True):
     Attributes:
         at: Wall clock, ISO 8601, UTC.
         at_s: Monotonic clock, in seconds.
-        boot_id: Of the kernel whose monotonic clock that is.
         cause: What triggered it.
         from_subnet: Subnet before, in text form; empty for the first.
         subnet: Subnet after.
@@ -36,6 +33,8 @@ class Evolution(msgspec.Struct, frozen=True):
         warm_us: Runs before the first frame.
         total_us: From the moment the trigger saw the context to the flip.
         decision: What was decided and why; None where an operator pinned the subnet.
+        boot_id: Of the kernel whose monotonic clock `at_s` is.
+        model: Name of the model.
     """
 
     at: str
@@ -53,6 +52,7 @@ class Evolution(msgspec.Struct, frozen=True):
     total_us: float
     decision: Decision | None
     boot_id: str = ""
+    model: str = ""
 
 
 class Evolver:
@@ -73,6 +73,7 @@ class Evolver:
         seed: int,
         wall: Callable[[], str],
         boot_id: str = "",
+        model: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         """Wire an evolver.
@@ -85,6 +86,7 @@ class Evolver:
             seed: Seed of every search.
             wall: Wall clock as text, for records.
             boot_id: Of the kernel, for records.
+            model: Name of the model, for records.
             clock: In seconds; the one that durations are taken with.
         """
         self.planner = planner
@@ -94,6 +96,7 @@ class Evolver:
         self._seed = seed
         self._wall = wall
         self._boot_id = boot_id
+        self._model = model
         self._clock = clock
 
     @classmethod
@@ -106,33 +109,30 @@ class Evolver:
         *,
         seed: int,
         wall: Callable[[], str],
-        last: str | None = None,
+        last: Genome | None = None,
+        chosen: tuple[Choice, Together] | None = None,
         boot_id: str = "",
+        model: str = "",
         clock: Callable[[], float] = perf_counter,
     ) -> tuple[Evolver, Evolution]:
         """Choose and prepare the first subnet.
 
-        Args are those of the constructor, and ``last``: the subnet that served last, in text
-        form, from which the search starts as from any that runs; None for a cold start.
+        Args are those of the constructor, and ``last``: the subnet that served last, from which the search
+        starts as from any that runs; None for a cold start. ``chosen`` is what was chosen for several models
+        already; None to choose here.
 
         Raises:
             EngineError: If it cannot be prepared: there is nothing to serve with.
         """
         started_s = clock()
-        incumbent = None
-        if last is not None:
-            # A record of another release may name what this one does not know.
-            with suppress(GenomeError):
-                incumbent = space.parse(last)
-        choice = planner.choose(context, incumbent, seed=seed)
+        choice, together = (planner.choose(context, last, seed=seed), None) if chosen is None else chosen
         chosen_s = clock()
         prepared, hit = cache.prepare(space.check(choice.genome))
-        evolver = cls(
-            space, planner, cache, Active(prepared.subnet), seed=seed, wall=wall, boot_id=boot_id, clock=clock
-        )
+        active = Active(prepared.subnet)
+        evolver = cls(space, planner, cache, active, seed=seed, wall=wall, boot_id=boot_id, model=model, clock=clock)
         swap = _Swap("", prepared, hit, started_s, chosen_s, clock())
         cause = Cause("start", "the daemon started")
-        return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause))
+        return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause, together))
 
     def evolve(self, cause: Cause, context: Context, seen_s: float) -> Evolution:
         """Search for the context and swap, if the best subnet is another than the active one.
@@ -146,9 +146,23 @@ class Evolver:
             EngineError: If the subnet could not be prepared; the active one goes on.
         """
         choice = self.planner.choose(context, self.active.current.subnet.genome, seed=self._seed)
+        return self.follow(choice, cause, seen_s)
+
+    def follow(self, choice: Choice, cause: Cause, seen_s: float, together: Together | None = None) -> Evolution:
+        """Swap to what was chosen just now, if it is another subnet than the active one.
+
+        Args:
+            choice: Of this object's planner.
+            cause: What triggered it.
+            seen_s: When the trigger saw the context, on this object's clock.
+            together: What was chosen for other models with it.
+
+        Raises:
+            EngineError: If the subnet could not be prepared; the active one goes on.
+        """
         swap = self._swap(choice.genome, seen_s=seen_s, chosen_s=self._clock())
         # Told after the flip: what a person wants to know need not hold up frames.
-        return self._recorded(swap, cause, context.at_s, self.planner.decision(choice, cause))
+        return self._recorded(swap, cause, choice.context.at_s, self.planner.decision(choice, cause, together))
 
     def pin(self, genome: Genome, cause: Cause, at_s: float) -> Evolution:
         """Swap to a subnet that an operator asks for.
@@ -198,6 +212,7 @@ class Evolver:
             total_us=(swap.flipped_s - swap.seen_s) * 1e6,
             decision=decision,
             boot_id=self._boot_id,
+            model=self._model,
         )
 
 

@@ -41,10 +41,10 @@ class LastDecision(msgspec.Struct, frozen=True):
     monotonic_s: float
 
 
-def read_last(state: Path) -> LastDecision | None:
+def read_last(state: Path, name: str = NAME) -> LastDecision | None:
     """The record in a state folder; None where there is none that can be read: a warm start is no must."""
     try:
-        return msgspec.json.decode((state / NAME).read_bytes(), type=LastDecision)
+        return msgspec.json.decode((state / name).read_bytes(), type=LastDecision)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -56,7 +56,14 @@ class LastDecisionKeeper:
     """
 
     def __init__(
-        self, state: Path, bundle: str, boot_id: str, wall: Callable[[], str], clock: Callable[[], float] = monotonic
+        self,
+        state: Path,
+        bundle: str,
+        boot_id: str,
+        wall: Callable[[], str],
+        clock: Callable[[], float] = monotonic,
+        *,
+        name: str = NAME,
     ) -> None:
         """Keep the record in a state folder.
 
@@ -66,8 +73,10 @@ class LastDecisionKeeper:
             boot_id: Of the kernel.
             wall: Wall clock as text.
             clock: Monotonic, in seconds.
+            name: Of the file.
         """
         self._state = state
+        self._name = name
         self._bundle = bundle
         self._boot_id = boot_id
         self._wall = wall
@@ -95,12 +104,12 @@ class LastDecisionKeeper:
             self._write(self._seen)
 
     def _write(self, record: LastDecision) -> None:
-        incoming = self._state / f".{NAME}.incoming"
+        incoming = self._state / f".{self._name}.incoming"
         try:
             disk = Disk(self._state.parent)
             disk.make_folder(self._state)
             disk.write(incoming, msgspec.json.encode(record))
-            disk.replace(incoming, self._state / NAME)
+            disk.replace(incoming, self._state / self._name)
             disk.sync_folder(self._state)
         except OSError as error:
             if not self._failing:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from adaspring.app.messages import Message, told
-from adaspring.app.observe import Observed
+from adaspring.app.observe import AllObserved
 from adaspring.app.status import Status
 from adaspring.app.totals import BOUNDS_US, Histogram
 from adaspring.errors import ConfigError
@@ -51,21 +51,28 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StatusCollector:
-    """Turns the newest status into metrics whenever somebody asks.
+    """Turns the newest status of each model into metrics whenever somebody asks.
 
     Attributes:
-        status: The newest status; None before the first.
+        statuses: The newest; empty before the first.
     """
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.status: Status | None = None
+        self.statuses: list[Status] = []
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        status = self.status
-        if status is not None:
-            yield from _families(status)
+        families: dict[str, Metric] = {}
+        for status in self.statuses:
+            for family in _families(status):
+                of_model = [each._replace(labels={**each.labels, "model": status.model}) for each in family.samples]
+                if family.name in families:
+                    families[family.name].samples += of_model
+                else:
+                    family.samples = of_model
+                    families[family.name] = family
+        yield from families.values()
 
 
 def _families(status: Status) -> Iterator[Metric]:
@@ -189,9 +196,9 @@ class MetricsExporter:
                     f"metrics.http_address {config.http_address}, port {config.http_port}: {error.strerror}"
                 ) from error
 
-    def observe(self, loop: Observed) -> None:
-        """See `Observer.observe`."""
-        self._collector.status = loop.status()
+    def observe(self, loop: AllObserved) -> None:
+        """See `AllObserver.observe`."""
+        self._collector.statuses = loop.statuses()
         if self._config.textfile and self._clock() >= self._next_s:
             self._next_s = self._clock() + self._config.interval_s
             self._write(Path(self._config.textfile))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import zmq
@@ -9,7 +10,7 @@ import zmq
 from adaspring.app.config import ServeConfig
 from adaspring.app.credentials import is_credential, key_file, key_files
 from adaspring.serve.curve import CurveListener, ListenerKeys
-from adaspring.serve.protocol import Limits
+from adaspring.serve.protocol import Limits, ModelSignature
 from adaspring.serve.server import INPROC
 
 
@@ -44,12 +45,19 @@ def open_tcp(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], stack
     return curve
 
 
-def open_http(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], limits: Limits, stack: ExitStack) -> None:
+def open_http(
+    config: ServeConfig,
+    context: zmq.Context[zmq.Socket[bytes]],
+    models: Sequence[ModelSignature],
+    limits: Limits,
+    stack: ExitStack,
+) -> None:
     """Serve HTTP, where that is configured; the data plane is bound already.
 
     Args:
         config: The inference socket.
         context: Of the data plane.
+        models: What is served.
         limits: What a message may be.
         stack: Closes the server.
 
@@ -61,6 +69,6 @@ def open_http(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], limi
     # Imported late: few want it.
     from adaspring.serve.http.server import HttpServer  # noqa: PLC0415
 
-    server = HttpServer(context, config.http, INPROC, limits)
+    server = HttpServer(context, config.http, INPROC, models, limits)
     stack.callback(server.close)
     server.start()

@@ -8,7 +8,7 @@ from adaspring.app.status import Status
 
 
 class Observed(Protocol):
-    """What an observer sees of the control loop, and may ask of it."""
+    """What an observer of a model sees of the control loop, and may ask of it."""
 
     def status(self) -> Status:
         """The daemon at this moment."""
@@ -18,9 +18,26 @@ class Observed(Protocol):
 
 
 class Observer(Protocol):
-    """Looks at the daemon from the control thread; it must not raise, nor take long."""
+    """Looks at one model from the control thread; it must not raise, nor take long."""
 
     def observe(self, loop: Observed) -> None:
+        """Look once more."""
+
+    def close(self) -> None:
+        """The daemon ends."""
+
+
+class AllObserved(Protocol):
+    """What an observer of all models sees of the control loop."""
+
+    def statuses(self) -> list[Status]:
+        """The daemon at this moment with each of its models, the highest priority first."""
+
+
+class AllObserver(Protocol):
+    """Looks at all models; see `Observer`."""
+
+    def observe(self, loop: AllObserved) -> None:
         """Look once more."""
 
     def close(self) -> None:

@@ -52,16 +52,16 @@ def raw_input(declared: Preprocessing, pipeline: Pipeline) -> RawInput:
     return RawInput(kind, datatype_of(np.dtype(raw.dtype)), shape, raw.channels, raw.rate_hz, pipeline.hop)
 
 
-def limits_of(model: ModelSignature) -> Limits:
-    """What a message to a model may be: as many samples as a request may have, and its header.
+def limits_of(*models: ModelSignature) -> Limits:
+    """What a message to one of some models may be: as many samples as a request may have, and its header.
 
     libzmq applies it to each frame before the daemon sees any of a message, so it is the one
     limit that a flood of large frames meets. Images of any size keep the general limit.
     """
-    sizes = [DATATYPES["FP32"].itemsize * prod(model.input_shape)]
-    if model.raw is not None:
-        if -1 in model.raw.shape:
+    sizes = [DATATYPES["FP32"].itemsize * prod(model.input_shape) for model in models]
+    for raw in (model.raw for model in models if model.raw is not None):
+        if -1 in raw.shape:
             return DEFAULT_LIMITS
-        sizes.append(DATATYPES[model.raw.datatype].itemsize * prod(model.raw.shape))
+        sizes.append(DATATYPES[raw.datatype].itemsize * prod(raw.shape))
     needed = DEFAULT_LIMITS.header_bytes + DEFAULT_LIMITS.samples * max(sizes)
     return msgspec.structs.replace(DEFAULT_LIMITS, message_bytes=min(DEFAULT_LIMITS.message_bytes, needed))

@@ -10,7 +10,7 @@ from adaspring.app.evolution import Evolution
 from adaspring.app.learning import Learner
 from adaspring.app.totals import Totals
 from adaspring.context.model import Context, Reading
-from adaspring.decide import Budgets, Planner, Prediction
+from adaspring.decide import DEFAULT_PRIORITY, Budgets, Planner, Prediction
 from adaspring.profile import PERCENTILE
 from adaspring.serve.protocol import Statistics
 from adaspring.space import Genome, SearchSpace
@@ -55,7 +55,7 @@ def slot_views(space: SearchSpace, genome: Genome) -> tuple[SlotView, ...]:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The daemon at one moment.
+    """The daemon and one of its models at one moment.
 
     Attributes:
         version: Version of AdaSpring.
@@ -78,10 +78,12 @@ class Status(msgspec.Struct, frozen=True):
         context: Smoothed context.
         readings: Last reading of every sensor.
         tables: Where the tables come from.
-        requests: What happened on the inference socket since start.
+        requests: What happened on the inference socket since start; of several models, to this one.
         evolutions: Evolutions since start, confirmations of the running subnet counted.
         last_evolution: The newest.
         totals: What added up since the daemon began.
+        models: Names of all models that are served, the highest priority first.
+        priority: Of this model.
     """
 
     version: str
@@ -108,6 +110,8 @@ class Status(msgspec.Struct, frozen=True):
     evolutions: int
     last_evolution: Evolution
     totals: Totals
+    models: tuple[str, ...] = ()
+    priority: int = DEFAULT_PRIORITY
 
 
 class TablesView(msgspec.Struct, frozen=True):

@@ -27,6 +27,8 @@ class TableKeeper:
         learner: Learner,
         background: BackgroundProfiler | None,
         replan: Callable[[], Planner],
+        *,
+        measure: bool = False,
     ) -> None:
         """Wire a keeper.
 
@@ -37,12 +39,14 @@ class TableKeeper:
             background: Measures tables, or corrects them and builds their atlas anew; running
                 already where they are an estimate. None where nothing may run beside.
             replan: Makes a planner from the tables on disk, once `background` is done.
+            measure: Whether to have tables measured that are an estimate.
         """
         self._evolver = evolver
         self._counters = counters
         self._learner = learner
         self._background = background
         self._replan = replan
+        self._measure = measure
 
     @property
     def rebuilding(self) -> bool:
@@ -63,13 +67,18 @@ class TableKeeper:
         self._learner.observe(self._evolver.planner, genome, self._counters.new_us(), context)
         self._learner.save_if_due()
 
-    def tend(self) -> Cause | None:
-        """Begin what must be measured and adopt what was; why to decide anew, where tables were adopted."""
+    def tend(self, *, may_begin: bool = True) -> Cause | None:
+        """Begin what must be measured and adopt what was; why to decide anew, where tables were adopted.
+
+        Args:
+            may_begin: Whether the background is free: what is measured there must not be beside something else.
+        """
         background = self._background
         if background is None:
             return None
         if not background.running:
-            self._watch_drift(background)
+            if may_begin:
+                self._watch_drift(background)
         elif background.finished():
             return self._adopt()
         elif not background.running:
@@ -86,6 +95,8 @@ class TableKeeper:
             background.start("atlas")
         elif tables.atlas is None and not tables.facts.estimate:
             background.start("atlas")
+        elif tables.facts.estimate and self._measure:
+            background.start()
 
     def _adopt(self) -> Cause | None:
         estimated = self._evolver.planner.tables.facts.estimate

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from adaspring.app.evolution import Evolution
 from adaspring.cli.render import context_table, evolution_line
-from adaspring.decide import Decision, Prediction
+from adaspring.decide import Decision, Prediction, Together
 
 
 def explanation(evolution: Evolution) -> RenderableType:
@@ -27,6 +27,8 @@ def explanation(evolution: Evolution) -> RenderableType:
         _candidates(decision),
         _proof(decision),
     ]
+    if decision.together is not None:
+        parts += [_heading("Together with the other models"), _together(decision.together)]
     return Group(*parts)
 
 
@@ -61,6 +63,18 @@ def _figures(predicted: Prediction) -> tuple[str, str, str]:
         f"{predicted.latency_p95_us:,.0f} µs",
         f"{predicted.energy_mj:.3f} mJ",
     )
+
+
+def _together(together: Together) -> Table:
+    """What all models run, by priority, and how good that is."""
+    table = Table.grid(padding=(0, 1))
+    for name, subnet in zip(together.models, together.subnets, strict=True):
+        table.add_row(name, Text(subnet, "cyan"))
+    shared = "what each would take for itself was too much for all" if together.contended else "there is enough for all"
+    bound = "" if together.bound is None else f", and none within the budgets can score less than {together.bound:.4f}"
+    proof = "no combination of the fronts scores less" if together.proven else "there were too many to look at all"
+    table.add_row("score", f"{together.objective:.4f}: {shared}; {proof}{bound}")
+    return table
 
 
 def _proof(decision: Decision) -> Text:

@@ -134,10 +134,18 @@ class DaemonProcess:
 
 
 def to_toml(table: Mapping[str, Any], prefix: str = "") -> str:
-    """Nested mappings as TOML; strings, numbers, booleans and lists are written as in JSON."""
-    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    """Nested mappings and lists of them as TOML; strings, numbers, booleans and other lists are as in JSON."""
+    tables = {key: value for key, value in table.items() if isinstance(value, list) and _has_mappings(value)}
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping) and key not in tables}
     lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             lines += ["", f"[{prefix}{key}]", to_toml(value, f"{prefix}{key}.")]
+    for key, rows in tables.items():
+        for row in rows:
+            lines += ["", f"[[{prefix}{key}]]", to_toml(row, f"{prefix}{key}.")]
     return "\n".join(lines)
+
+
+def _has_mappings(values: list[Any]) -> bool:
+    return any(isinstance(value, Mapping) for value in values)

@@ -117,6 +117,7 @@ def status_view(status: Status) -> RenderableType:
         f" on {status.device}, {status.engine}, up {status.uptime_s:,.0f} s",
     )
     state = [f"generation {status.generation}"]
+    state += [f"priority {status.priority} of {len(status.models)} models"] if len(status.models) > 1 else []
     state += ["pinned by an operator"] if status.pinned else []
     state += ["profiling in the background"] if status.profiling else []
     state += ["tables are an estimate"] if status.tables.estimate else []

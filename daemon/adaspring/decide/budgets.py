@@ -97,12 +97,9 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
     smoothed rate, which lags behind. Frames that wait already are computed first, so with n
     of them ``(n + 1) s`` must meet it, too.
     """
-    target, reason = _latency_asked(policy, context)
-    if thermal_state(policy, context) != "cool":
-        target *= policy.hot_latency_percent / 100
-        reason += f", {policy.hot_latency_percent:g} % of it when hot"
+    target, reason = latency_asked_s(policy, context)
     allowed = target
-    rate, events = _planned_rate_hz(policy, context)
+    rate, events = planned_rate_hz(policy, context)
     if rate is None:
         reason += "; the event rate is unknown, so no time is set aside for waiting"
     elif rate > 0:
@@ -119,7 +116,8 @@ def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
     return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
 
 
-def _planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str]:
+def planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str]:
+    """Frames a second to plan for, and how to say it; None where the rate is unknown."""
     rate = context.event_rate_hz
     if rate is None or context.event_state != "burst":
         return rate, f"{rate or 0.0:.3g} events a second"
@@ -127,11 +125,17 @@ def _planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, st
     return planned, f"{planned:.3g} events a second, {policy.burst_headroom_percent:g} % more than come, for a burst"
 
 
-def _latency_asked(policy: Policy, context: Context) -> tuple[float, str]:
+def latency_asked_s(policy: Policy, context: Context) -> tuple[float, str]:
+    """In which 95 of 100 frames are to be answered, waiting included, in seconds, and why."""
     deadline_us = context.deadline_us
     if deadline_us is not None and deadline_us < policy.latency_p95_ms * 1e3:
-        return deadline_us * 1e-6, f"clients allow {deadline_us / 1e3:.3g} ms"
-    return policy.latency_p95_ms * 1e-3, f"policy asks for {policy.latency_p95_ms:g} ms"
+        asked, reason = deadline_us * 1e-6, f"clients allow {deadline_us / 1e3:.3g} ms"
+    else:
+        asked, reason = policy.latency_p95_ms * 1e-3, f"policy asks for {policy.latency_p95_ms:g} ms"
+    if thermal_state(policy, context) != "cool":
+        asked *= policy.hot_latency_percent / 100
+        reason += f", {policy.hot_latency_percent:g} % of it when hot"
+    return asked, reason
 
 
 def _importance(policy: Policy, context: Context, state: ThermalState) -> tuple[float, str]:

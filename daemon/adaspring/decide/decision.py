@@ -79,6 +79,29 @@ class Corrections(msgspec.Struct, frozen=True):
     incumbent_factor: float
 
 
+class Together(msgspec.Struct, frozen=True):
+    """What was decided for several models at once.
+
+    Attributes:
+        models: Their names, the highest priority first.
+        subnets: The subnet of each, in text form.
+        contended: Whether what each would take for itself was too much for all.
+        objective: What all score, each times its weight; less is better.
+        bound: No other choice for them within the budgets scores less; None where budgets had to give, so that
+            the least is known among the subnets of the fronts alone.
+        proven: Whether no other combination of the fronts scores less; false only where there were too many.
+        relaxed: Budgets that had to give, in the order in which they did.
+    """
+
+    models: tuple[str, ...]
+    subnets: tuple[str, ...]
+    contended: bool
+    objective: float
+    bound: float | None
+    proven: bool
+    relaxed: tuple[Relaxed, ...]
+
+
 class Decision(msgspec.Struct, frozen=True):
     """A decision and all it followed from.
 
@@ -103,6 +126,8 @@ class Decision(msgspec.Struct, frozen=True):
         ended_at_look: Where not, the look at its deadline that ended it (see `Deadline`), so
             that it can be repeated exactly on a machine of another speed.
         search_us: Time of the search, in microseconds.
+        together: What was decided for other models with it; the budgets are then this model's part. None where
+            there is one model.
     """
 
     planner: str
@@ -124,3 +149,4 @@ class Decision(msgspec.Struct, frozen=True):
     in_time: bool
     ended_at_look: int | None
     search_us: float
+    together: Together | None = None

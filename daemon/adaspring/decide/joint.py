@@ -17,8 +17,9 @@ from math import inf
 
 import numpy as np
 
+from adaspring.decide.demands import LIMITED, Front, Limits, Load, combined_demands, rounded
 from adaspring.decide.master import Master
-from adaspring.decide.problem import ROUNDING, Array, Indices
+from adaspring.decide.problem import ROUNDING, Array, Indices, Mask
 from adaspring.decide.quest import DOUBT
 
 #: Rounds of the dual ascent, and the price at which a limit may be exceeded by all of it, in ranges of the objective.
@@ -31,92 +32,6 @@ CHUNK = 4096
 #: Partial combinations looked at in one search: a second or so. Beyond it the best so far is taken, and
 #: said not to be proven. Counted and not timed, so that the same inputs give the same outcome.
 MOST_LOOKED_AT = 1 << 24
-
-#: What adds up over models, as columns: frames a second times seconds of compute; the part of it that a frame
-#: finds under way; compute of frames that wait already; watts; MiB.
-_BUSY, _RESIDUAL, _BACKLOG, _POWER, _MEMORY = range(5)
-#: Those of them that have a limit of their own.
-_LIMITED = (_BUSY, _POWER, _MEMORY)
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """Subnets that a model may run, one in each row; all arrays have the shape ``(n,)``.
-
-    Attributes:
-        objective: What each scores, weighted by the priority of the model; less is better.
-        loss_points: Accuracy lost against the full network.
-        latency_s: 95th percentile of compute of a frame.
-        energy_mj: Energy of a frame.
-        memory_mib: Memory of the session.
-    """
-
-    objective: Array
-    loss_points: Array
-    latency_s: Array
-    energy_mj: Array
-    memory_mib: Array
-
-    def __len__(self) -> int:
-        """Subnets."""
-        return len(self.objective)
-
-    def take(self, rows: Indices) -> Front:
-        """Some of them."""
-        return Front(
-            self.objective[rows],
-            self.loss_points[rows],
-            self.latency_s[rows],
-            self.energy_mj[rows],
-            self.memory_mib[rows],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """What a model asks of the device.
-
-    Attributes:
-        front: Its subnets.
-        rate_hz: Frames that come, a second.
-        energy_rate_hz: The same as power counts them.
-        waiting: Its frames that wait already.
-    """
-
-    front: Front
-    rate_hz: float
-    energy_rate_hz: float
-    waiting: float
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What combinations are held to; infinite where there is no limit.
-
-    Attributes:
-        loss_points: Most accuracy that each model may lose, shape ``(models,)``.
-        latency_s: In which 95 of 100 frames of each model have to be answered, waiting included, shape ``(models,)``.
-        utilisation: Most share of time that the engine may be busy.
-        power_mw: Most power of all inference.
-        memory_mib: Most memory of all sessions.
-    """
-
-    loss_points: Array
-    latency_s: Array
-    utilisation: float
-    power_mw: float
-    memory_mib: float
-
-    def vector(self) -> Array:
-        """All of them in the order of `demands`, shape ``(2 models + 3,)``."""
-        return np.concatenate([self.loss_points, self.latency_s, [self.utilisation, self.power_mw, self.memory_mib]])
-
-    @classmethod
-    def of_vector(cls, vector: Array) -> Limits:
-        """Back from `vector`."""
-        models = (len(vector) - 3) // 2
-        utilisation, power_mw, memory_mib = vector[2 * models :].tolist()
-        return cls(vector[:models], vector[models : 2 * models], utilisation, power_mw, memory_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +57,19 @@ class Market:
     """The product of some models' fronts.
 
     Attributes:
-        tenants: The models.
+        fronts: Of each model.
         columns: What each subnet of each model adds to what adds up, shape ``(n, 5)`` each.
     """
 
-    def __init__(self, tenants: Sequence[Tenant]) -> None:
+    def __init__(self, fronts: Sequence[Front], load: Load) -> None:
         """Index them.
 
         Args:
-            tenants: At least one, each with at least one subnet.
+            fronts: Of each model; at least one, each with at least one subnet.
+            load: What comes for them.
         """
-        self.tenants = tuple(tenants)
-        self.columns = [_columns(tenant) for tenant in tenants]
+        self.fronts = tuple(fronts)
+        self.columns = [load.columns(model, front) for model, front in enumerate(fronts)]
         self._looked_at = 0
 
     def demands(self, rows: Sequence[Indices]) -> Array:
@@ -163,10 +79,14 @@ class Market:
             rows: Of each model's front, shape ``(n,)`` each.
         """
         used = np.sum([columns[row] for columns, row in zip(self.columns, rows, strict=True)], axis=0)
-        fronts = [tenant.front for tenant in self.tenants]
-        losses = [front.loss_points[row] for front, row in zip(fronts, rows, strict=True)]
-        computes = [front.latency_s[row] for front, row in zip(fronts, rows, strict=True)]
-        return _demands(used, losses, computes)
+        losses = [front.loss_points[row] for front, row in zip(self.fronts, rows, strict=True)]
+        computes = [front.latency_s[row] for front, row in zip(self.fronts, rows, strict=True)]
+        return combined_demands(used, losses, computes)
+
+    def fits(self, rows: Sequence[Indices], limits: Limits) -> Mask:
+        """Which combinations keep to limits, shape ``(n,)``; arguments as of `demands`."""
+        fits: Mask = np.all(self.demands(rows) <= rounded(limits.vector()), axis=1)
+        return fits
 
     def best(self, limits: Limits, yielding: Sequence[int]) -> Combination:
         """The combination of least objective within limits; where there is none, limits give way.
@@ -178,7 +98,7 @@ class Market:
         """
         self._looked_at = 0
         wanted = limits.vector()
-        objectives = [tenant.front.objective for tenant in self.tenants]
+        objectives = [front.objective for front in self.fronts]
         found = self._least(objectives, None, wanted, None)
         allowed = wanted
         if found is None:
@@ -192,15 +112,15 @@ class Market:
     def _relaxed(self, wanted: Array, yielding: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
         """Limits that can be met, and a combination that meets them: the last to give way first."""
         allowed = np.full(len(wanted), inf)
-        models = len(self.tenants)
-        known: tuple[int, ...] = tuple(int(tenant.front.memory_mib.argmin()) for tenant in self.tenants)
+        models = len(self.fronts)
+        known: tuple[int, ...] = tuple(int(front.memory_mib.argmin()) for front in self.fronts)
         for index in reversed(yielding):
             if self._demand(known, index) > wanted[index]:
-                costs = [np.zeros(len(tenant.front)) for tenant in self.tenants]
+                costs = [np.zeros(len(front)) for front in self.fronts]
                 if index < models:
-                    costs[index] = self.tenants[index].front.loss_points
+                    costs[index] = self.fronts[index].loss_points
                 elif index >= 2 * models:
-                    costs = [columns[:, _LIMITED[index - 2 * models]] for columns in self.columns]
+                    costs = [columns[:, LIMITED[index - 2 * models]] for columns in self.columns]
                 own_latency = index - models if models <= index < 2 * models else None
                 known = self._least(costs, own_latency, allowed, known) or known
             allowed[index] = max(wanted[index], self._demand(known, index))
@@ -235,15 +155,13 @@ class _Search:
         self._market = market
         self._models = len(costs)
         self._own_latency = own_latency
-        self._limits = limits + ROUNDING * (1 + np.abs(np.where(np.isfinite(limits), limits, 0.0)))
+        self._limits = rounded(limits)
         self._value = inf
         self._costs = costs
-        fronts = [tenant.front for tenant in market.tenants]
         self._used = market.columns
-        self._losses = [front.loss_points for front in fronts]
-        self._computes = [front.latency_s for front in fronts]
+        self._losses = [front.loss_points for front in market.fronts]
+        self._computes = [front.latency_s for front in market.fronts]
         self._rows = self._within_reach()
-        self._prices = np.zeros(len(_LIMITED))
         self._offset = 0.0
         self._priced = list(costs)
 
@@ -293,11 +211,11 @@ class _Search:
         least = np.array([used.min(axis=0) for used in self._used])
         for model, used in enumerate(self._used):
             others = np.delete(least, model, axis=0).sum(axis=0)
-            demands = self._demands(used + others, {model: np.arange(len(used))})
+            demands = self._at_least(used + others, {model: np.arange(len(used))})
             rows.append(np.flatnonzero((demands <= self._limits).all(axis=1)))
         return rows
 
-    def _demands(self, used: Array, known: Mapping[int, Indices]) -> Array:
+    def _at_least(self, used: Array, known: Mapping[int, Indices]) -> Array:
         """What combinations need at least, of which the rows of some models are known."""
 
         def own(values: Sequence[Array]) -> list[Array]:
@@ -306,7 +224,7 @@ class _Search:
                 for model, value in enumerate(values)
             ]
 
-        return _demands(used, own(self._losses), own(self._computes))
+        return combined_demands(used, own(self._losses), own(self._computes))
 
     def _price(self) -> None:
         """Prices on the limits of what adds up, and good combinations on the way."""
@@ -314,7 +232,7 @@ class _Search:
         bound = np.flatnonzero(np.isfinite(limits))
         # In shares of the limit, so that all prices are of one kind.
         scale = np.where(limits[bound] > 0, limits[bound], 1.0)
-        columns = [np.array(_LIMITED)[bound]] * self._models
+        columns = [np.array(LIMITED)[bound]] * self._models
         uses = [
             used[rows][:, column] / scale for used, rows, column in zip(self._used, self._rows, columns, strict=True)
         ]
@@ -371,42 +289,12 @@ class _Search:
         pairs = list(zip(models, chosen, strict=True))
         priced = np.sum([self._priced[model][rows] for model, rows in pairs], axis=0) + floor[0] - self._offset
         # Prices magnify rounding, so what is as good as the best known is kept.
-        alive = np.flatnonzero(
-            priced <= (self._value if self._value == inf else self._value + DOUBT * (1 + abs(self._value)))
-        )
+        doubt = DOUBT * (1 + abs(self._value)) if self._value < inf else 0.0
+        alive = np.flatnonzero(priced <= self._value + doubt)
         known = {model: rows[alive] for model, rows in pairs}
         used = np.sum([self._used[model][rows] for model, rows in known.items()], axis=0) + floor[1]
-        demands = self._demands(used, known)
+        demands = self._at_least(used, known)
         fits = (demands <= self._limits).all(axis=1)
         if self._own_latency is not None:
             fits &= demands[:, self._models + self._own_latency] < self._value
         return alive[fits]
-
-
-def _columns(tenant: Tenant) -> Array:
-    """What each subnet of a model adds to what adds up, shape ``(n, 5)``."""
-    front = tenant.front
-    busy = tenant.rate_hz * front.latency_s
-    return np.stack(
-        [
-            busy,
-            busy * front.latency_s / 2,
-            tenant.waiting * front.latency_s,
-            tenant.energy_rate_hz * front.energy_mj,
-            front.memory_mib,
-        ],
-        axis=1,
-    )
-
-
-def _demands(used: Array, losses: Sequence[Array], computes: Sequence[Array]) -> Array:
-    """What combinations need, in the order of `Limits.vector`, shape ``(n, 2 models + 3)``.
-
-    A frame waits for the one under way and those before it: for frames that come at random the mean wait is
-    the residual compute over the share of time that is left (Pollaczek and Khinchine). And those that wait already
-    are computed first.
-    """
-    idle = 1.0 - used[:, _BUSY]
-    wait = np.divide(used[:, _RESIDUAL], idle, out=np.full(len(used), inf), where=idle > 0)
-    wait = np.maximum(wait, used[:, _BACKLOG])
-    return np.stack([*losses, *(compute + wait for compute in computes), *used[:, _LIMITED].T], axis=1)

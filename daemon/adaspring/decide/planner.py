@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, budgets, check_policy
-from adaspring.decide.decision import Corrections, Decision, Prediction
+from adaspring.decide.decision import Corrections, Decision, Prediction, Together
+from adaspring.decide.demands import Front
 from adaspring.decide.explain import alternatives, relaxations
 from adaspring.decide.formulation import Formulation, reference_of
 from adaspring.decide.policy import Policy, PowerMode, power_mode, thermal_state
-from adaspring.decide.problem import Array
+from adaspring.decide.problem import ACCURACY, ENERGY, LATENCY, MEMORY, Array
 from adaspring.decide.search import Deadline, Found, Incumbent, Search
 from adaspring.decide.trigger import Cause
 from adaspring.space import Genome, SearchSpace
@@ -121,6 +122,7 @@ class Planner:
         clock: Callable[[], float] = monotonic,
         corrections: Corrections | None = None,
         deadline: Deadline | None = None,
+        allowed: Budgets | None = None,
     ) -> Choice:
         """Choose the subnet for a context; `decision` tells the rest of it.
 
@@ -133,15 +135,15 @@ class Planner:
             clock: Monotonic, in seconds; the search's deadline is read on it.
             corrections: Stand in for what was learned, to repeat a decision.
             deadline: Stands in for that of the policy, to repeat a decision.
+            allowed: What is left for this model where several share the device, with whatever slack the subnet
+                that runs has; stands in for what the context allows.
         """
         self._conditions = self.conditions(context)
         if corrections is None:
             corrections = self.corrections(incumbent)
-        energy_mj = self.reference.energy_mj * corrections.energy_factor
-        allowed = budgets(self.policy, context, msgspec.structs.replace(self.reference, energy_mj=energy_mj))
+        slack = self.policy.trigger.latency_slack_percent / 100 if allowed is None else 0.0
+        allowed = allowed or self.budgets(context, corrections)
         limits = self._formulation.limits(allowed, corrections)
-        # In an emergency nothing is worth waiting for.
-        urgent = thermal_state(self.policy, context) == "critical"
         started_s = clock()
         if deadline is None:
             deadline = Deadline(clock, started_s + self.policy.search_deadline_ms * 1e-3)
@@ -149,19 +151,20 @@ class Planner:
             self._formulation.weights(allowed),
             limits,
             relaxation=self.policy.relaxation_order,
-            incumbent=None if incumbent is None else self._incumbent(incumbent, corrections, urgent=urgent),
+            incumbent=None if incumbent is None else self._incumbent(incumbent, corrections, context, slack),
             seed=seed,
             deadline=deadline,
         )
         search_us = (clock() - started_s) * 1e6
         return Choice(context, incumbent, seed, corrections, allowed, limits, found, search_us)
 
-    def decision(self, choice: Choice, cause: Cause) -> Decision:
+    def decision(self, choice: Choice, cause: Cause, together: Together | None = None) -> Decision:
         """All of a decision, for the journal, for people, and to make it again.
 
         Args:
             choice: What was chosen.
             cause: Why it was made.
+            together: What was decided for other models with it.
         """
         found, incumbent = choice.found, choice.incumbent
         # Its first frames are held against this; looked up now, it holds up no evolution.
@@ -183,12 +186,13 @@ class Planner:
             objective=found.objective,
             bound=found.bound,
             gap_percent=100 * (found.objective - found.bound) / abs(found.objective),
-            feasible=not found.relaxed,
-            relaxed=relaxations(ledger, found, choice.limits),
+            feasible=not (found.relaxed or (together and together.relaxed)),
+            relaxed=relaxations(ledger, found, choice.limits) + (together.relaxed if together else ()),
             alternatives=alternatives(ledger, found, incumbent=incumbent is not None),
             in_time=found.ended_at_look is None,
             ended_at_look=found.ended_at_look,
             search_us=choice.search_us,
+            together=together,
         )
 
     def decide(
@@ -201,6 +205,8 @@ class Planner:
         clock: Callable[[], float] = monotonic,
         corrections: Corrections | None = None,
         deadline: Deadline | None = None,
+        allowed: Budgets | None = None,
+        together: Together | None = None,
     ) -> Decision:
         """`choose`, then `decision`."""
         choice = self.choose(
@@ -210,8 +216,53 @@ class Planner:
             clock=clock,
             corrections=corrections,
             deadline=deadline,
+            allowed=allowed,
         )
-        return self.decision(choice, cause)
+        return self.decision(choice, cause, together)
+
+    def budgets(self, context: Context, corrections: Corrections) -> Budgets:
+        """What a context allows the model, were it alone on the device."""
+        energy_mj = self.reference.energy_mj * corrections.energy_factor
+        return budgets(self.policy, context, msgspec.structs.replace(self.reference, energy_mj=energy_mj))
+
+    def corrected(self, context: Context, genome: Genome | None) -> Corrections:
+        """What was learned under the condition of a context, which holds from here on, also about one subnet."""
+        self._conditions = self.conditions(context)
+        return self.corrections(genome)
+
+    @property
+    def front(self) -> Genome:
+        """Known subnets of which none is better in every respect than another, shape ``(n, slots + 1)``."""
+        return self._search.front
+
+    def weighed(
+        self, genomes: Genome, allowed: Budgets, corrections: Corrections, context: Context, incumbent: Genome | None
+    ) -> Front:
+        """What subnets score and use, for a decision about several models.
+
+        Args:
+            genomes: Which, shape ``(n, slots + 1)``.
+            allowed: Budgets; what energy is worth against accuracy is taken from them.
+            corrections: What frames told about the tables.
+            context: What the device is going through.
+            incumbent: The subnet that runs: others cost the switch, and of it more may be known.
+        """
+        problem = self._formulation.problem
+        use = problem.total(problem.of_genomes(genomes)) * problem.scale
+        others = np.ones(len(genomes), dtype=bool)
+        if incumbent is not None:
+            running = self._incumbent(incumbent, corrections, context, 0.0)
+            others = (genomes != incumbent).any(axis=1)
+            use[~others, LATENCY] *= running.latency_ratio
+        handicap = 0.0 if incumbent is None else running.switching_cost
+        tail = corrections.tail_ratio * corrections.latency_factor
+        return Front(
+            objective=use @ self._formulation.weights(allowed) + handicap * others,
+            loss_points=use[:, ACCURACY],
+            latency_s=use[:, LATENCY] * tail * 1e-6,
+            energy_mj=use[:, ENERGY] * corrections.energy_factor,
+            memory_mib=use[:, MEMORY],
+        )
 
     def conditions(self, context: Context) -> tuple[str, ...]:
         """The condition that corrections are kept under in a context, then those that tell more than nothing.
@@ -278,12 +329,14 @@ class Planner:
         """What a subnet is expected to do under the condition of the last decision."""
         return self._formulation.predict(genome, _of_incumbent(self.corrections(genome)))
 
-    def _incumbent(self, genome: Genome, corrections: Corrections, *, urgent: bool) -> Incumbent:
+    def _incumbent(self, genome: Genome, corrections: Corrections, context: Context, slack: float) -> Incumbent:
+        # In an emergency nothing is worth waiting for.
+        urgent = thermal_state(self.policy, context) == "critical"
         return Incumbent(
             genome=genome,
             latency_ratio=corrections.incumbent_factor / corrections.latency_factor,
             switching_cost=0.0 if urgent else self.policy.switching_cost,
-            slack=0.0 if urgent else self.policy.trigger.latency_slack_percent / 100,
+            slack=0.0 if urgent else slack,
         )
 
     def _uncorrected(self, genome: Genome) -> tuple[float, float]:

@@ -34,4 +34,6 @@ def replay(decision: Decision, planner: Planner) -> Decision:
         clock=lambda: 0.0,
         corrections=decision.corrections,
         deadline=Deadline.at_look(decision.ended_at_look),
+        allowed=None if decision.together is None else decision.budgets,
+        together=decision.together,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from math import inf
 
@@ -20,6 +21,7 @@ from adaspring.decide.evolve import evolve, swap_pairs
 from adaspring.decide.problem import ACCURACY, LATENCY, QUANTITIES, Array, Candidates, Problem, Quantity
 from adaspring.decide.quest import Quest
 from adaspring.space import Genome
+from adaspring.tables import nondominated
 
 #: Populations of the generations. The second is taken only where the first had to be cut
 #: to size; what that found lets most of the second die early.
@@ -127,6 +129,13 @@ class Search:
         weightings = np.exp(np.random.default_rng(0).normal(0.0, SPREAD, (len(QUANTITIES), WEIGHTINGS)))
         optima = np.unique(problem.trellis.solve(problem.use @ weightings).edges, axis=0)
         self._known = problem.extremes.joined(problem.evaluate(optima)).joined(problem.of_genomes(known))
+
+    @cached_property
+    def front(self) -> Genome:
+        """Of the subnets that every search starts from, those that no other beats; shape ``(n, slots + 1)``."""
+        best = nondominated(self.problem.total(self._known))
+        genomes: Genome = np.unique(self.problem.trellis.genomes(self._known.edges[best]), axis=0)
+        return genomes
 
     def run(
         self,

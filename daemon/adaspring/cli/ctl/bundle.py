@@ -14,7 +14,7 @@ from adaspring.app.config import Config, load_config, state_folder
 from adaspring.app.credentials import key_file
 from adaspring.app.locate import bundle_store
 from adaspring.bundle import Pointer, Store, load_bundle, make_keys, sign_bundle, unpacked
-from adaspring.cli.ctl.command import Commands, call, endpoint, print_json
+from adaspring.cli.ctl.command import Commands, add_model, call, endpoint, print_json
 from adaspring.cli.ctl.config_path import add_config, config_path
 from adaspring.client import ControlClient
 from adaspring.errors import ClientError, ConfigError, ConnectError, StoreError
@@ -38,6 +38,8 @@ def add_bundle(commands: Commands) -> None:
     verify = bundle.add("verify", _verify, "check hashes and signature of every installed bundle")
     for parser in bundle.parsers:
         add_config(parser)
+    for parser in set(bundle.parsers) - {install}:
+        add_model(parser, "none; with several it must be named")
     for parser in set(bundle.parsers) - {listing, verify}:
         parser.add_argument("--no-reload", action="store_true", help="leave the running daemon as it is")
     sign = bundle.add("sign", _sign, "sign a bundle, where it is made", json=False)
@@ -80,26 +82,30 @@ def _wait_for_new(options: argparse.Namespace, asked_s: float) -> dict[str, Any]
     raise ConfigError(f"the daemon did not come back within {RELOAD_S:.0f} s; see journalctl -u adaspringd")
 
 
-def _open(options: argparse.Namespace) -> tuple[Config, Store]:
+def _open(options: argparse.Namespace, model: str | None) -> tuple[Config, Store]:
     path = config_path(options)
     config = load_config(path) if path else Config()
-    store = bundle_store(config.bundle, state_folder(config))
+    names = [served.bundle for served in config.served]
+    if model is None and len(names) > 1:
+        raise ConfigError(f"several models are configured; name one of {', '.join(names)} by --model")
+    name = model if model in names else names[0]
+    store = bundle_store(name, state_folder(config))
     if store is None:
         raise ConfigError(
-            f"the configuration names the bundle by a path ({config.bundle}), which no installed bundle replaces;"
+            f"the configuration names the bundle by a path ({name}), which no installed bundle replaces;"
             ' name it as in bundle = "har"'
         )
+    if model not in {None, name}:
+        raise StoreError(f"{model} is no bundle of {' or '.join(names)}, which is what the daemon serves")
     return config, store
 
 
 def _install(options: argparse.Namespace, console: Console) -> None:
-    config, store = _open(options)
-    keys = [key_file(key) for key in config.bundles.keys]
-    allow = config.bundles.allow_unsigned
     with unpacked(options.source) as folder:
         manifest = load_bundle(folder).manifest
-        if manifest.name != store.folder.name:
-            raise StoreError(f"{options.source} is no bundle of {store.folder.name}, which is what the daemon serves")
+        config, store = _open(options, manifest.name)
+        keys = [key_file(key) for key in config.bundles.keys]
+        allow = config.bundles.allow_unsigned
         if options.expect not in (None, manifest.name, f"{manifest.name}:{manifest.version}"):
             raise StoreError(f"{options.source} is {manifest.name}:{manifest.version}, not {options.expect}")
         name = store.install(folder, keys=keys, allow_unsigned=allow, keep=config.bundles.keep)
@@ -107,12 +113,12 @@ def _install(options: argparse.Namespace, console: Console) -> None:
 
 
 def _commit(options: argparse.Namespace, console: Console) -> None:
-    _, store = _open(options)
+    _, store = _open(options, options.model)
     _show(options, console, store.commit(), "committed")
 
 
 def _rollback(options: argparse.Namespace, console: Console) -> None:
-    _, store = _open(options)
+    _, store = _open(options, options.model)
     pointer = store.rollback()
     _take(options, console, store, f"rolled back to {pointer.current if pointer else 'the bundle that ships'}")
 
@@ -142,7 +148,7 @@ def _show(options: argparse.Namespace, console: Console, pointer: Pointer, text:
 
 
 def _list(options: argparse.Namespace, console: Console) -> None:
-    _, store = _open(options)
+    _, store = _open(options, options.model)
     pointer = store.pointer()
     model = store.folder.name
     rows = [{"model": model, "version": name, "state": _state(name, pointer)} for name in store.versions()]
@@ -165,7 +171,7 @@ def _state(version: str, pointer: Pointer | None) -> str:
 
 
 def _verify(options: argparse.Namespace, console: Console) -> None:
-    config, store = _open(options)
+    config, store = _open(options, options.model)
     keys = [key_file(key) for key in config.bundles.keys]
     checked: list[dict[str, Any]] = []
     for version in store.versions():

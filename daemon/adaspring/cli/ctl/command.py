@@ -51,6 +51,16 @@ class Commands:
         return Commands(group.add_subparsers(title="commands", required=True, metavar="COMMAND"))
 
 
+def add_model(parser: argparse.ArgumentParser, default: str) -> None:
+    """Give a command ``--model``.
+
+    Args:
+        parser: Of the command.
+        default: What it acts on where no model is named and there are several.
+    """
+    parser.add_argument("--model", metavar="NAME", help=f"one of several models (default: {default})")
+
+
 def endpoint(options: argparse.Namespace, name: str) -> str | None:
     """Of a socket of the daemon that ``--socket`` names; None for its default place."""
     return f"ipc://{options.socket.rstrip('/')}/{name}.sock" if options.socket else None
@@ -60,6 +70,18 @@ def call(options: argparse.Namespace, command: str, **arguments: Any) -> Any:
     """Have the daemon carry out a command; see `ControlClient.call`."""
     with ControlClient(endpoint(options, "control")) as control:
         return control.call(command, **arguments)
+
+
+def call_each(options: argparse.Namespace, command: str) -> list[Any]:
+    """The result of a command for the model that ``--model`` names, or for each one that is served."""
+    with ControlClient(endpoint(options, "control")) as control:
+        if options.model is not None:
+            return [control.call(command, model=options.model)]
+        status = control.call("status")
+        models = status.get("models", ())
+        if len(models) < 2:  # noqa: PLR2004 - several
+            return [status if command == "status" else control.call(command)]
+        return [control.call(command, model=name) for name in models]
 
 
 def print_json(value: Any) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status, TablesView
-from adaspring.cli.ctl.command import Commands, call, endpoint, print_json
+from adaspring.cli.ctl.command import Commands, add_model, call_each, endpoint, print_json
 from adaspring.cli.explain import explanation
 from adaspring.cli.render import context_table, evolution_line, status_view, tables_view
 from adaspring.client import EventSubscriber
@@ -24,9 +24,12 @@ from adaspring.serve.protocol import TOPICS, Event
 
 def add_inspect(commands: Commands) -> None:
     """Add the commands."""
-    commands.add("status", _status, "active subnet, predicted and measured, context, counters")
-    commands.add("explain", _explain, "why this subnet: context, budgets, choice, runners-up and why they lost")
-    commands.add("tables", _tables, "the lookup tables, what served frames corrected in them, and the atlas")
+    for name, run, text in (
+        ("status", _status, "active subnet, predicted and measured, context, counters"),
+        ("explain", _explain, "why this subnet: context, budgets, choice, runners-up and why they lost"),
+        ("tables", _tables, "the lookup tables, what served frames corrected in them, and the atlas"),
+    ):
+        add_model(commands.add(name, run, text), "each")
     record = commands.add(
         "record", _record, "keep contexts and evolutions in a file for adaspring simulate", json=False
     )
@@ -50,10 +53,12 @@ def _tables(options: argparse.Namespace, console: Console) -> None:
 
 
 def _show(options: argparse.Namespace, console: Console, command: str, view: Callable[[Any], RenderableType]) -> None:
-    result = call(options, command)
+    results = call_each(options, command)
     if options.json:
-        print_json(result)
-    else:
+        print_json(results[0] if len(results) == 1 else results)
+        return
+    for index, result in enumerate(results):
+        console.print("\n" if index else "", end="")
         console.print(view(result))
 
 

@@ -102,10 +102,14 @@ def _bundles(options: argparse.Namespace) -> str:
     try:
         path = config_path(options)
         config = load_config(path) if path else Config()
-        store = bundle_store(config.bundle, state_folder(config))
-        return f"{store.pointer()}\n{store.versions()}" if store else f"configured by path: {config.bundle}"
+        return "\n".join(_installed(model.bundle, state_folder(config)) for model in config.served)
     except (AdaSpringError, OSError) as error:
         return f"not available: {error}"
+
+
+def _installed(name: str, state: Path) -> str:
+    store = bundle_store(name, state)
+    return f"{name}: {store.pointer()}\n{store.versions()}" if store else f"configured by path: {name}"
 
 
 def _system() -> str:

@@ -10,7 +10,7 @@ import time
 from rich.console import Console
 from rich.live import Live
 
-from adaspring.cli.ctl.command import Commands, endpoint
+from adaspring.cli.ctl.command import Commands, add_model, endpoint
 from adaspring.cli.top.feed import Feed
 from adaspring.cli.top.keyboard import Keyboard
 from adaspring.cli.top.view import LEAST_LINES, screen
@@ -24,6 +24,7 @@ def add_top(commands: Commands) -> None:
     """Add the command."""
     top = commands.add("top", _top, "a live view of context, subnet, latency and evolutions; q quits", json=False)
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
+    add_model(top, "that of the highest priority; m shows the next")
     top.add_argument("--once", action="store_true", help="print the view once, for scripts; needs no terminal")
 
 
@@ -32,7 +33,7 @@ def _top(options: argparse.Namespace, console: Console) -> None:
         raise ConfigError("top draws on a terminal: use top --once to print the view, or status --json for programs")
     if options.interval <= 0:
         raise ConfigError(f"--interval is {options.interval:g}; it must be more than 0 seconds")
-    with Feed(endpoint(options, "control"), endpoint(options, "events")) as feed:
+    with Feed(endpoint(options, "control"), endpoint(options, "events"), options.model) as feed:
         if options.once:
             console.print(screen(feed, console.width), height=LEAST_LINES)
         else:
@@ -54,8 +55,12 @@ def _live(feed: Feed, console: Console, interval_s: float) -> None:
             if looked or drawn != console.size:
                 drawn = console.size
                 live.update(screen(feed, console.width, trouble), refresh=True)
-            if "q" in keys.pressed(_TURN_S).lower():
+            pressed = keys.pressed(_TURN_S).lower()
+            if "q" in pressed:
                 return
+            if "m" in pressed:
+                feed.show_next()
+                next_look_s = 0.0
 
 
 def _look(feed: Feed) -> str:

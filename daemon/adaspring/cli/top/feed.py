@@ -47,12 +47,13 @@ class Feed:
         happenings: Oldest first.
     """
 
-    def __init__(self, control: str | None, events: str | None) -> None:
+    def __init__(self, control: str | None, events: str | None, model: str | None = None) -> None:
         """Listen, then look once: what happens in between is not missed.
 
         Args:
             control: Endpoint of the control socket; None for its default place.
             events: The same of the event socket.
+            model: To look at; None for that of the highest priority.
 
         Raises:
             ClientError: If nobody answers.
@@ -60,7 +61,8 @@ class Feed:
         self.latencies_us: deque[float | None] = deque(maxlen=_KEPT)
         self.happenings: deque[Happening] = deque(maxlen=_KEPT)
         self._sequences: dict[str, int] = {}
-        self._newest_s = 0.0
+        self._newest_s: dict[str, float] = {}
+        self._model = model
         with ExitStack() as stack:
             self._events = EventSubscriber(events, topics=("evolution", "failure", "throttle"))
             stack.callback(self._events.close)
@@ -88,8 +90,15 @@ class Feed:
         """
         self.status = self._ask_status()
         # Not heard of: the daemon began again, or we were not connected yet.
-        if self.status.last_evolution.at_s != self._newest_s:
+        if self.status.last_evolution.at_s != self._newest_s.get(self.status.model):
             self._catch_up()
+
+    def show_next(self) -> None:
+        """Look at the next model from the next look on."""
+        models = self.status.models
+        self._model = models[(models.index(self.status.model) + 1) % len(models)]
+        if self._model != self.status.model:
+            self.latencies_us.clear()
 
     def listen(self) -> bool:
         """Take in what has happened; whether anything has."""
@@ -99,18 +108,18 @@ class Feed:
         return heard
 
     def _ask_status(self) -> Status:
-        status = msgspec.convert(self._control.call("status"), Status)
+        status = msgspec.convert(self._control.call("status", model=self._model), Status)
         self.latencies_us.append(status.measured.latency_p95_us)
         return status
 
     def _catch_up(self) -> None:
         """What a late subscriber missed: recent evolutions, and the newest event of each topic with its number."""
         evolutions = msgspec.convert(self._control.call("decisions"), list[Evolution])
-        self._newest_s = evolutions[-1].at_s
+        self._newest_s = {evolution.model: evolution.at_s for evolution in evolutions}
         self._sequences.clear()
         newest = [self._read(event) for event in msgspec.convert(self._control.call("snapshot"), list[Event])]
         # What is told twice is equal, and stays once.
-        told = {*self.happenings, *(_of_evolution(evolution) for evolution in evolutions), *newest}
+        told = {*self.happenings, *(self._of_evolution(evolution) for evolution in evolutions), *newest}
         self.happenings = deque(sorted(filter(None, told), key=lambda happening: happening.at), maxlen=_KEPT)
 
     def _take(self, event: Event) -> bool:
@@ -126,22 +135,22 @@ class Feed:
         self._sequences[event.topic] = event.sequence
         if event.topic == "evolution":
             evolution = msgspec.convert(event.data, Evolution)
-            self._newest_s = evolution.at_s
-            return _of_evolution(evolution)
+            self._newest_s[evolution.model] = evolution.at_s
+            return self._of_evolution(evolution)
         if event.topic == "failure":
             sentence = f"evolution failed, the subnet goes on: {event.data['error']}"
             return Happening(event.at, sentence, alarming=True)
         return _of_throttling(event) if event.topic == "throttle" else None
+
+    def _of_evolution(self, evolution: Evolution) -> Happening | None:
+        if not evolution.swapped:
+            return None
+        at = datetime.fromisoformat(evolution.at)
+        whose = f"{evolution.model}: " if len(self.status.models) > 1 else ""
+        return Happening(at, f"{whose}{evolution.cause.sentence}", evolution.subnet, evolution.total_us)
 
 
 def _of_throttling(event: Event) -> Happening:
     throttled: bool | None = event.data["throttled"]
     told = {True: "throttled", False: "not throttled any more", None: "throttling is not known any more"}[throttled]
     return Happening(event.at, f"{told} ({event.data['source'] or event.data['reason']})", alarming=bool(throttled))
-
-
-def _of_evolution(evolution: Evolution) -> Happening | None:
-    if not evolution.swapped:
-        return None
-    at = datetime.fromisoformat(evolution.at)
-    return Happening(at, evolution.cause.sentence, evolution.subnet, evolution.total_us)

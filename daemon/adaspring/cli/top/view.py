@@ -54,7 +54,7 @@ def screen(feed: Feed, width: int, trouble: str = "") -> RenderableType:
         Layout(_header(status, trouble), size=_HEADER_LINES),
         Layout(name="middle", size=max(_GAUGE_LINES, len(status.slots) + _FRAME_LINES)),
         Layout(
-            panel(_happenings(feed.happenings, width), title=_evolutions_title(status), subtitle="q quits"),
+            panel(_happenings(feed.happenings, width), title=_evolutions_title(status), subtitle=_keys(status)),
             minimum_size=3,
         ),
     )
@@ -88,7 +88,8 @@ def _ends(left: Text, right: Text) -> Table:
 
 def _state(status: Status) -> list[str]:
     """The generation and what is out of the ordinary, in as few words as a line leaves."""
-    words = [f"generation {status.generation}"]
+    words = [f"model {status.models.index(status.model) + 1} of {len(status.models)}"] if len(status.models) > 1 else []
+    words += [f"generation {status.generation}"]
     words += ["pinned"] if status.pinned else []
     words += ["profiling"] if status.profiling else []
     words += ["estimated tables"] if status.tables.estimate else []
@@ -138,6 +139,10 @@ def _short(count: int) -> str:
         if thousands >= 1e3:  # noqa: PLR2004 - that is what k, M and G mean
             thousands, unit = thousands / 1e3, larger
     return f"{thousands:.1f} {unit}"
+
+
+def _keys(status: Status) -> str:
+    return "m shows the next model, q quits" if len(status.models) > 1 else "q quits"
 
 
 def _evolutions_title(status: Status) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
+from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,7 +19,7 @@ import zmq
 import adaspring
 from adaspring.errors import ConfigError, ProtocolError
 from adaspring.serve.http.bodies import decode_inference, encode_inference
-from adaspring.serve.protocol import ERR, LIVE, MAGIC, META, READY, Limits
+from adaspring.serve.protocol import ERR, LIVE, MAGIC, META, READY, Limits, ModelSignature
 
 #: Connections at once; one more is told to come again.
 MOST_CONNECTIONS = 32
@@ -45,19 +46,28 @@ class HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, backend: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        backend: str,
+        models: Sequence[ModelSignature],
+        limits: Limits,
+    ) -> None:
         """Listen.
 
         Args:
             context: Of the data plane.
             address: Loopback address and port, for example ``"127.0.0.1:8000"``.
             backend: The inproc endpoint of the data plane.
+            models: What the data plane serves.
             limits: What a message may be.
 
         Raises:
             ConfigError: If the address is none, or not of this machine alone.
         """
         self.limits = limits
+        self.models = tuple(models)
         self._context = context
         self._backend = backend
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -138,6 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self._body()
         if body is None:
+            return
+        if self.path == "/v2/repository/index":
+            index = [{"name": model.name, "version": model.version, "state": "READY"} for model in self.server.models]
+            self._send(HTTPStatus.OK, msgspec.json.encode(index), {})
             return
         match = _MODEL.fullmatch(self.path)
         if match is None or match["rest"] != "/infer":

@@ -1,0 +1,303 @@
+"""One decision for several models: each gets its best where there is enough for all, else its part of what there is.
+
+What the device allows belongs to all models together: memory, power, and the time of the engine. Each
+model is first searched for as if all of it were its own. Where these choices fit together, none of them can be
+bettered. Otherwise the fronts are merged (`joint`), and each model is searched for once more within what the
+best combination and the other models leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from time import monotonic
+
+import msgspec
+import numpy as np
+
+from adaspring.context.model import Context
+from adaspring.decide.budgets import Budgets, latency_asked_s, planned_rate_hz
+from adaspring.decide.decision import Relaxed, Together
+from adaspring.decide.demands import Front, Limits, Load
+from adaspring.decide.joint import Combination, Market
+from adaspring.decide.planner import Choice, Planner
+from adaspring.decide.policy import thermal_state
+from adaspring.decide.problem import Quantity
+from adaspring.decide.trigger import LEAST_EVENT_RATE_HZ
+from adaspring.space import Genome
+
+#: Priorities go from 1, the highest, to this.
+LOWEST_PRIORITY = 9
+DEFAULT_PRIORITY = 5
+#: What each model has for itself; the other quantities are shared.
+_OWN: tuple[Quantity, ...] = ("accuracy", "latency")
+#: What limits that all share are called, their units, and the budget that they belong to.
+_SHARED: tuple[tuple[str, str, Quantity], ...] = (
+    ("the engine's busy time", "%", "latency"),
+    ("power of all models", "mW", "energy"),
+    ("memory of all models", "MiB", "memory"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A model that takes part in a decision.
+
+    Attributes:
+        name: Of the model.
+        priority: 1 is the highest; each step down counts half.
+        planner: Decides for it.
+        context: What the device is going through, with the frames of this model.
+        incumbent: The subnet that runs; None at the start.
+        pinned: Whether an operator holds that subnet; the others then share what it leaves.
+    """
+
+    name: str
+    priority: int
+    planner: Planner
+    context: Context
+    incumbent: Genome | None
+    pinned: bool = False
+
+    @property
+    def weight(self) -> float:
+        """What its score counts in the decision."""
+        return 2.0 ** (DEFAULT_PRIORITY - self.priority)
+
+
+def choose_together(
+    members: Sequence[Member], device: Context, *, seed: int = 0, clock: Callable[[], float] = monotonic
+) -> tuple[list[Choice | None], Together]:
+    """Choose a subnet for each of several models.
+
+    Args:
+        members: The models, the highest priority first. Their policies differ in what is asked of a model alone:
+            latency and accuracy.
+        device: What the device is going through, with the frames of all models.
+        seed: Seed of every search.
+        clock: Monotonic, in seconds; deadlines of searches are read on it.
+
+    Returns:
+        The choice for each, None for one that is pinned; and what they are together.
+    """
+    return _Sharing(members, device, seed, clock).settled()
+
+
+class _Sharing:
+    """One decision under way."""
+
+    def __init__(self, members: Sequence[Member], device: Context, seed: int, clock: Callable[[], float]) -> None:
+        self._members = members
+        self._seed = seed
+        self._clock = clock
+        self._corrections = [member.planner.corrected(member.context, member.incumbent) for member in members]
+        self._own = [
+            member.planner.budgets(member.context, corrections)
+            for member, corrections in zip(members, self._corrections, strict=True)
+        ]
+        rates_hz = [planned_rate_hz(member.planner.policy, member.context)[0] or 0.0 for member in members]
+        self._load = Load(
+            rates_hz=np.array(rates_hz),
+            energy_rates_hz=np.array(
+                [max(member.context.event_rate_hz or 0.0, LEAST_EVENT_RATE_HZ) for member in members]
+            ),
+            waiting=np.array([member.context.queue_depth or 0.0 for member in members]),
+        )
+        self._limits = self._with_slack(self._wanted(device))
+        #: The best for each model, were all that there is its own; None for one that is pinned.
+        self._alone = [
+            None if member.pinned else self._choose(index, self._part(index, self._limits, None))
+            for index, member in enumerate(members)
+        ]
+
+    def settled(self) -> tuple[list[Choice | None], Together]:
+        """What each gets."""
+        alone = self._alone
+        fronts = [self._weighed(index, self._known(index, choice)) for index, choice in enumerate(alone)]
+        market = Market(fronts, self._load)
+        # The first of the known is what the model would take.
+        first = [np.zeros(1, dtype=np.intp)] * len(alone)
+        if market.fits(first, self._limits)[0] and not any(choice.found.relaxed for choice in alone if choice):
+            return alone, self._together(alone, None)
+        best = market.best(self._limits, self._yielding())
+        choices, used = list(alone), [front.take(np.array([row])) for front, row in zip(fronts, best.rows, strict=True)]
+        for index, row in enumerate(best.rows):
+            # Within what is left beside the others there may be something better than the front had.
+            if row > 0:
+                choices[index] = choice = self._choose(index, self._part(index, best.limits, used))
+                used[index] = self._weighed(index, choice.genome[None])
+        return choices, self._together(choices, best)
+
+    def _choose(self, index: int, allowed: Budgets) -> Choice:
+        member = self._members[index]
+        return member.planner.choose(
+            member.context,
+            member.incumbent,
+            seed=self._seed,
+            clock=self._clock,
+            corrections=self._corrections[index],
+            allowed=allowed,
+        )
+
+    def _weighed(self, index: int, genomes: Genome) -> Front:
+        member, corrections = self._members[index], self._corrections[index]
+        front = member.planner.weighed(genomes, self._own[index], corrections, member.context, member.incumbent)
+        return replace(front, objective=member.weight * front.objective)
+
+    def _known(self, index: int, choice: Choice | None) -> Genome:
+        """The subnets that a model may be given: what it would take, what runs, and its front."""
+        member = self._members[index]
+        running = _running(member)
+        return running if choice is None else np.concatenate([choice.genome[None], running, member.planner.front])
+
+    def _wanted(self, device: Context) -> Limits:
+        """What all models together are held to."""
+        losses, latencies, powers_mw = [], [], []
+        for member, own, corrections, rate_hz in zip(
+            self._members, self._own, self._corrections, self._load.energy_rates_hz.tolist(), strict=True
+        ):
+            losses.append(member.planner.reference.accuracy_percent - own.accuracy_percent)
+            latencies.append(latency_asked_s(member.planner.policy, member.context)[0])
+            # A mission shares what the battery holds among the frames of all models.
+            cap_mj = member.planner.budgets(device, corrections).energy_mj
+            powers_mw.append(inf if cap_mj is None else rate_hz * cap_mj)
+        memory_mib = self._own[0].memory_mib
+        return Limits(
+            loss_points=np.array(losses),
+            latency_s=np.array(latencies),
+            utilisation=self._members[0].planner.policy.max_utilisation,
+            power_mw=sum(powers_mw),
+            memory_mib=inf if memory_mib is None else memory_mib,
+        )
+
+    def _with_slack(self, wanted: Limits) -> Limits:
+        """Limits stretched to what runs, where that is within its slack: readings waver, see `search.Incumbent`."""
+        policy, running = self._members[0].planner.policy, []
+        for index, member in enumerate(self._members):
+            if member.incumbent is None or thermal_state(policy, member.context) == "critical":
+                return wanted
+            running.append(self._weighed(index, _running(member)))
+        used = Market(running, self._load).demands([np.zeros(1, dtype=np.intp)] * len(running))[0]
+        limits = wanted.vector()
+        slack = policy.trigger.latency_slack_percent / 100
+        within = (limits < used) & (used <= limits * (1 + slack))
+        # The floor of accuracy does not waver.
+        within[: len(running)] = False
+        return Limits.of_vector(np.where(within, used, limits))
+
+    def _part(self, index: int, limits: Limits, used: Sequence[Front] | None) -> Budgets:
+        """What is left for a model beside what the others use; all of it where nothing is said of them."""
+        own, full_percent = self._own[index], self._members[index].planner.reference.accuracy_percent
+        rates_hz, memory_mib, power_mw = self._load.energy_rates_hz, limits.memory_mib, limits.power_mw
+        rate_hz, computes_s = float(rates_hz[index]), np.full(len(self._members), np.nan)
+        told = "shared by all models: "
+        if used is not None:
+            others = [other for other in range(len(self._members)) if other != index]
+            for other in others:
+                computes_s[other] = used[other].latency_s[0]
+                power_mw -= float(rates_hz[other] * used[other].energy_mj[0])
+                memory_mib -= float(used[other].memory_mib[0])
+            told = f"what {' and '.join(self._members[other].name for other in others)} leaves of "
+        latency_s = self._load.left_s(index, computes_s, limits)
+        if used is not None:
+            # What it uses itself is left for it, whatever rounding says, and where there is no limit any more.
+            mine = used[index]
+            power_mw = max(power_mw, rate_hz * float(mine.energy_mj[0]))
+            memory_mib = max(memory_mib, float(mine.memory_mib[0]))
+            latency_s = max(latency_s, float(mine.latency_s[0])) if isfinite(latency_s) else float(mine.latency_s[0])
+        energy_mj = power_mw / rate_hz
+        reasons = dict(own.reasons)
+        reasons["latency"] = f"{latency_s * 1e3:.3g} ms: {told}{_why(own.reasons['latency'])}"
+        if isfinite(energy_mj):
+            reasons["energy"] = f"{energy_mj:.3g} mJ: {told}{limits.power_mw:.3g} mW for the inference of all models"
+        if isfinite(memory_mib):
+            reasons["memory"] = f"{memory_mib:.3g} MiB: {told}{_why(own.reasons['memory'])}"
+        return msgspec.structs.replace(
+            own,
+            accuracy_percent=full_percent - float(limits.loss_points[index]),
+            latency_p95_us=latency_s * 1e6,
+            energy_mj=energy_mj if isfinite(energy_mj) else None,
+            memory_mib=memory_mib if isfinite(memory_mib) else None,
+            reasons=reasons,
+        )
+
+    def _yielding(self) -> list[int]:
+        """The order in which limits give way, as indices into `Limits.vector`.
+
+        Of what each model has for itself, all of the lowest priority gives way before any of the next.
+        """
+        count = len(self._members)
+        order: list[int] = []
+        own: list[Quantity] = []
+
+        def give_own() -> None:
+            for model in reversed(range(count)):
+                for quantity in own:
+                    # How busy the engine may be concerns everyone's latency: it stands with the last to give way.
+                    order.extend([2 * count] if quantity == "latency" and model == 0 else [])
+                    order.append(model + count * _OWN.index(quantity))
+            own.clear()
+
+        for quantity in self._members[0].planner.policy.relaxation_order:
+            if quantity in _OWN:
+                own.append(quantity)
+                continue
+            give_own()
+            order.append(2 * count + (1 if quantity == "energy" else 2))
+        give_own()
+        return order
+
+    def _together(self, choices: Sequence[Choice | None], best: Combination | None) -> Together:
+        """What was decided; `best` is None where nobody had to give way."""
+        members = self._members
+        relaxed = () if best is None else tuple(self._told(place, best.limits) for place in best.relaxed)
+        objective = bound = 0.0
+        subnets = []
+        for member, choice, alone in zip(members, choices, self._alone, strict=True):
+            genome = _running(member)[0] if choice is None else choice.genome
+            subnets.append(member.planner.space.format(genome))
+            objective += 0.0 if choice is None else member.weight * choice.found.objective
+            bound += 0.0 if alone is None else member.weight * alone.found.bound
+        return Together(
+            models=tuple(member.name for member in members),
+            subnets=tuple(subnets),
+            contended=best is not None,
+            objective=objective,
+            bound=None if relaxed else bound,
+            proven=best is None or best.proven,
+            relaxed=relaxed,
+        )
+
+    def _told(self, place: int, limits: Limits) -> Relaxed:
+        """A limit that had to give, in the words of a person."""
+        count = len(self._members)
+        before, after = self._limits.vector()[place], limits.vector()[place]
+        quantity: Quantity
+        if place < count:
+            full = self._members[place].planner.reference.accuracy_percent
+            what, unit, quantity = f"accuracy of {self._members[place].name}", "%", "accuracy"
+            before, after = full - before, full - after
+        elif place < 2 * count:
+            what, unit, quantity = f"latency of {self._members[place - count].name}", "ms", "latency"
+            before, after = before * 1e3, after * 1e3
+        else:
+            what, unit, quantity = _SHARED[place - 2 * count]
+            before, after = (before * 1e2, after * 1e2) if quantity == "latency" else (before, after)
+        now = f"{after:.3g} {unit}" if isfinite(after) else "no limit"
+        sentence = f"{what} relaxed from {before:.3g} {unit} to {now}, the nearest that what ranks above it leaves"
+        return Relaxed(quantity, sentence)
+
+
+def _running(member: Member) -> Genome:
+    """The subnet that runs, as a front of one; none where none does."""
+    return (
+        np.empty((0, member.planner.space.slot_count + 1), dtype=np.int16)
+        if member.incumbent is None
+        else member.incumbent[None]
+    )
+
+
+def _why(reason: str) -> str:
+    """The sentence of a budget without its figure."""
+    return reason.partition(": ")[2]
