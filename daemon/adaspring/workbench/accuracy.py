@@ -180,8 +180,21 @@ def fit_percent(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTabl
 
 
 def with_pairs(space: SearchSpace, table: SlotTable, genomes: Genome, percent: Array) -> SlotTable:
-    """A table with what pairs of blocks tell beyond it of the accuracy of subnets that were measured."""
-    return SlotTable(table.values, table.head, fit_pairs(space, genomes, percent - table.evaluate(space, genomes)))
+    """A table with what pairs of blocks tell beyond it of the accuracy of subnets that were measured.
+
+    Entries that were fitted alone have taken for their own what belongs to pairs. So they are
+    fitted again to what the pairs leave, and the pairs to what these leave.
+
+    Args:
+        space: The search space.
+        table: Entries fitted alone.
+        genomes: Subnets measured, shape ``(n, slots + 1)``.
+        percent: Their accuracy, shape ``(n,)``.
+    """
+    pairs = fit_pairs(space, genomes, percent - table.evaluate(space, genomes))
+    table = fit_percent(space, genomes, percent - pairs[space.blocks(genomes)].sum(axis=1))
+    pairs = fit_pairs(space, genomes, percent - table.evaluate(space, genomes))
+    return SlotTable(table.values, table.head, pairs)
 
 
 def _by_choice(space: SearchSpace, genomes: Genome, percent: Array) -> SlotTable:

@@ -67,15 +67,16 @@ def finish(
     rng = np.random.default_rng([recipe.training.seed, 2])
     genomes = with_ends(space, diverse(space, rng, recipe.accuracy.subnets))
     engine = OnnxEngine(bundle)
+    rows = material.validation.thinned(recipe.accuracy.rows)
     with steps(console, "accuracy", len(genomes)) as tell:
-        right = verdicts(engine, genomes, material.validation, tell)
+        right = verdicts(engine, genomes, rows, tell)
     front = promised(space, fit_tables(space, genomes, right)[0].percent)
     with steps(console, "front", len(front)) as tell:
-        right = np.concatenate([right, verdicts(engine, front, material.validation, tell)])
+        right = np.concatenate([right, verdicts(engine, front, rows, tell)])
     measured = np.concatenate([genomes, front])
     tables, judgement = fit_tables(space, measured, right)
     with steps(console, "promise", None) as tell:
-        promise = hold_to(engine, space, measured, right, material.validation, random=len(genomes), advance=tell)
+        promise = hold_to(engine, space, measured, right, rows, random=len(genomes), advance=tell)
     bundle = Bundle(bundle.manifest, "", space, bundle.weights, tables)
 
     test = load_rows(material.data, recipe, "test")

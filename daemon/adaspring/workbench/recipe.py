@@ -114,9 +114,16 @@ class StatisticsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class AccuracySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the accuracy tables are fitted: on how many subnets."""
+    """How the accuracy tables are fitted.
+
+    Attributes:
+        subnets: Random subnets that are measured.
+        rows: Validation rows that each answers at most, spread evenly over groups and classes.
+            Frames of one recording are much alike: thousands more cost hours and tell little.
+    """
 
     subnets: int
+    rows: int = 4096
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
