@@ -49,8 +49,9 @@ def _planner(name: str) -> Planner:
 
 def _contexts(planners: dict[str, Planner]) -> tuple[Context, Context]:
     """One with enough memory for both, and one with nine tenths of what both would take."""
-    calm = {"external_power": True, "temperature_c": 40.0, "event_rate_hz": RATE_HZ}
-    enough = Context(at_s=1.0, memory_available_mib=4000.0, **calm)
+    enough = Context(
+        at_s=1.0, external_power=True, temperature_c=40.0, event_rate_hz=RATE_HZ, memory_available_mib=4000.0
+    )
     best = [planner.choose(enough, None).genome for planner in planners.values()]
     used = sum(planner.predict(genome).memory_bytes for planner, genome in zip(planners.values(), best, strict=True))
     share = next(iter(planners.values())).policy.memory_share_percent / 100

@@ -163,6 +163,7 @@ class _Search:
         self._computes = [front.latency_s for front in market.fronts]
         self._rows = self._within_reach()
         self._offset = 0.0
+        self._bound = -inf
         self._priced = list(costs)
 
     def offer(self, rows: Sequence[Indices]) -> None:
@@ -183,6 +184,8 @@ class _Search:
             return 0
         if self._own_latency is None:
             self._price()
+        if self._value <= self._bound + ROUNDING * (1 + abs(self._value)):
+            return 0
         looked_at = 0
         # The fewest first: what is dropped early is dropped for all that would have followed.
         order = sorted(range(self._models), key=lambda model: len(self._rows[model]))
@@ -232,6 +235,7 @@ class _Search:
         bound = np.flatnonzero(np.isfinite(limits))
         # In shares of the limit, so that all prices are of one kind.
         scale = np.where(limits[bound] > 0, limits[bound], 1.0)
+        shares = limits[bound] / scale
         columns = [np.array(LIMITED)[bound]] * self._models
         uses = [
             used[rows][:, column] / scale for used, rows, column in zip(self._used, self._rows, columns, strict=True)
@@ -239,30 +243,29 @@ class _Search:
         costs = [cost[rows] for cost, rows in zip(self._costs, self._rows, strict=True)]
         extent = sum(float(np.ptp(cost)) for cost in costs) or 1.0
 
-        def cheapest(prices: Array) -> tuple[float, Array, Array]:
-            priced = [cost + use @ prices for cost, use in zip(costs, uses, strict=True)]
-            at = [int(each.argmin()) for each in priced]
-            rows = [rows[[index]] for rows, index in zip(self._rows, at, strict=True)]
-            self.offer(rows)
-            cost = np.array([sum(each[index] for each, index in zip(costs, at, strict=True))])
-            excess = np.sum([use[index] for use, index in zip(uses, at, strict=True)], axis=0) - limits[bound] / scale
-            value = sum(float(each[index]) for each, index in zip(priced, at, strict=True))
-            return value - float(prices @ (limits[bound] / scale)), cost, excess[None]
+        def cheapest(prices: Array) -> tuple[Array, Array, Array]:
+            """The cheapest combination at some prices, shape ``(limits, n)``: bound, cost, excess over limits."""
+            priced = [cost[:, None] + use @ prices for cost, use in zip(costs, uses, strict=True)]
+            at = [each.argmin(axis=0) for each in priced]
+            self.offer([rows[index] for rows, index in zip(self._rows, at, strict=True)])
+            cost = np.sum([each[index] for each, index in zip(costs, at, strict=True)], axis=0)
+            excess = np.sum([use[index] for use, index in zip(uses, at, strict=True)], axis=0) - shares
+            return np.sum([each.min(axis=0) for each in priced], axis=0) - shares @ prices, cost, excess
 
-        for price in TRIED_PRICES:
-            cheapest(np.full(len(bound), price * extent))
-        best, cost, excess = cheapest(np.zeros(len(bound)))
         prices = np.zeros(len(bound))
+        values, cost, excess = cheapest(np.outer(np.ones(len(bound)), TRIED_PRICES) * extent)
+        best = float(values[0])
         master = Master(cost, excess, CEILING * extent)
         for _ in range(MOST_ROUNDS if len(bound) else 0):
             wanted, promised = master.solve()
-            value, cost, excess = cheapest(wanted)
-            if value > best:
-                best, prices = value, wanted
-            if promised - best <= ROUNDING * (1 + abs(promised)):
+            values, cost, excess = cheapest(wanted[:, None])
+            if values[0] > best:
+                best, prices = float(values[0]), wanted
+            if min(promised, self._value) - best <= ROUNDING * (1 + abs(promised)):
                 break
             master.add(cost, excess)
-        self._offset = float(prices @ (limits[bound] / scale))
+        self._offset = float(prices @ shares)
+        self._bound = best
         self._priced = [
             cost + (used[:, column] / scale) @ prices
             for cost, used, column in zip(self._costs, self._used, columns, strict=True)
