@@ -17,14 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import zmq
 
 from adaspring.client import Client
-from adaspring.client.core import Codec
-from adaspring.serve.protocol import MetaHeader
+from adaspring.serve.protocol import INFER, MAGIC, OK, MetaHeader, encode_infer
+from adaspring.serve.sockets import readable, receive, send
 from benchmarks.harness import frames_of
+
+#: How often the generator looks whether it shall end, in seconds.
+LOOK_S = 0.05
 
 
 @dataclass(slots=True)
@@ -82,21 +86,35 @@ def load(endpoint: str, *, rate_hz: float | None, in_flight: int = 4) -> Iterato
         result.append(Frames(**{**fields, "names": fields["names"].tolist()}))
 
 
+class _Parameters(msgspec.Struct, gc=False):
+    subnet: str
+    generation: int
+
+
+class _Reply(msgspec.Struct, gc=False):
+    """What the generator reads of a reply's header while it streams."""
+
+    id: str
+    parameters: _Parameters
+
+
 class _Generator:
+    """Sends and receives with as little work as Python allows: it shares the cores with the daemon that is measured."""
+
     def __init__(self, endpoint: str, in_flight: int) -> None:
         with Client(endpoint, timeout_s=5.0) as client:
-            self._meta: MetaHeader = client.meta()
-        self._codec = Codec(None)
-        self._x = frames_of(self._meta.name)
+            meta: MetaHeader = client.meta()
+        self._outputs = meta.outputs[0].shape[-1]
+        self._requests = [_request(meta, x) for x in frames_of(meta.name)]
+        self._decode = msgspec.json.Decoder(_Reply).decode
         self._in_flight = in_flight
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
-        self._numbers: dict[str, int] = {}
         self._names: dict[str, int] = {}
         self.sent: list[float] = []
-        self.answers: dict[int, list[tuple[float, int, int, npt.NDArray[np.float32]]]] = {}
+        self.answers: list[tuple[int, float, int, int, bytes]] = []
 
     @property
     def under_way(self) -> int:
@@ -106,17 +124,21 @@ class _Generator:
     def stream(self, rate_hz: float | None) -> None:
         """Send until a line comes on standard input, then wait for what is under way."""
         print("streaming", flush=True)
-        due_s = time.monotonic()
-        while not select.select([sys.stdin], [], [], 0)[0]:
+        due_s = looked_s = time.monotonic()
+        while True:
             self._drain()
             now_s = time.monotonic()
             if self.under_way < self._in_flight and (rate_hz is None or now_s >= due_s):
                 self._send()
                 due_s = due_s + 1 / rate_hz if rate_hz else now_s
-            elif rate_hz is None or self.under_way >= self._in_flight:
-                select.select([self._fd, sys.stdin], [], [], 0.05)
+                if now_s - looked_s < LOOK_S:
+                    continue
+                wait_s = 0.0
             else:
-                select.select([self._fd, sys.stdin], [], [], max(0.0, due_s - now_s))
+                wait_s = LOOK_S if self.under_way >= self._in_flight else max(0.0, due_s - now_s)
+            looked_s = now_s
+            if sys.stdin in select.select([self._fd, sys.stdin], [], [], wait_s)[0]:
+                break
         deadline_s = time.monotonic() + 5
         while self.under_way and time.monotonic() < deadline_s:
             self._drain()
@@ -124,40 +146,51 @@ class _Generator:
 
     def _send(self) -> None:
         number = len(self.sent)
-        outgoing = self._codec.infer(self._x[number % len(self._x)], self._meta, timeout_us=None, priority=None)
-        self._numbers[outgoing.id] = number
+        before, behind, frame = self._requests[number % len(self._requests)]
+        header = b"%b%d%b" % (before, number, behind)
         self.sent.append(time.monotonic())
-        self._socket.send_multipart(outgoing.frames)
+        send(self._socket, (MAGIC, INFER, header, frame))
 
     def _drain(self) -> None:
-        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            frames = self._socket.recv_multipart()
+        while readable(self._socket):
+            _, kind, header, *tensors = receive(self._socket)
             now_s = time.monotonic()
-            incoming = self._codec.open(frames)
-            reply = self._codec.reply(incoming)
-            facts = reply.header.parameters
+            if kind != OK:
+                raise SystemExit(f"the daemon refused a frame: {header.decode()}")
+            reply = self._decode(header)
+            facts = reply.parameters
             name = self._names.setdefault(facts.subnet, len(self._names))
-            answer = (now_s, facts.generation, name, reply.outputs[0])
-            self.answers.setdefault(self._numbers[incoming.id], []).append(answer)
+            self.answers.append((int(reply.id), now_s, facts.generation, name, tensors[0]))
 
     def save(self, path: Path) -> None:
         """Write what happened."""
-        count, outputs = len(self.sent), self._meta.outputs[0].shape[-1]
+        count = len(self.sent)
         frames = Frames(
             sent_s=np.array(self.sent),
             answered_s=np.full(count, np.nan),
             replies=np.zeros(count, dtype=np.int64),
             generation=np.zeros(count, dtype=np.int64),
             subnet=np.zeros(count, dtype=np.int64),
-            logits=np.zeros((count, outputs), dtype=np.float32),
+            logits=np.zeros((count, self._outputs), dtype=np.float32),
             names=list(self._names),
         )
-        for number, answers in self.answers.items():
-            frames.replies[number] = len(answers)
-            frames.answered_s[number], frames.generation[number], frames.subnet[number], frames.logits[number] = (
-                answers[0]
-            )
+        for number, answered_s, generation, name, logits in self.answers:
+            frames.replies[number] += 1
+            if frames.replies[number] > 1:
+                continue
+            frames.answered_s[number] = answered_s
+            frames.generation[number] = generation
+            frames.subnet[number] = name
+            frames.logits[number] = np.frombuffer(logits, dtype=np.float32)
         np.savez(path, **{name: getattr(frames, name) for name in Frames.__slots__})
+
+
+def _request(meta: MetaHeader, x: npt.NDArray[np.float32]) -> tuple[bytes, bytes, bytes]:
+    """The header of a request before and behind its id, and the frame of its tensor."""
+    mark = "<id>"
+    _, _, header, frame = encode_infer(mark, meta.name, meta.inputs[0].name, x[None])
+    before, behind = header.split(mark.encode())
+    return before, behind, frame
 
 
 def main() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import psutil
+import zmq
 
 from adaspring.app.evolution import Evolution
 from adaspring.bundle import Bundle
 from adaspring.cli.process import DaemonProcess
 from adaspring.engine import make_engine
+from adaspring.serve.protocol import decode_control_reply, encode_control_call
 from adaspring.space import Genome
 from benchmarks.harness import bundle, daemon, finish, frames_of, har_and_largest, percentile
 from benchmarks.load import Frames, load
@@ -31,6 +34,10 @@ AFTER = 10
 #: Subnets among which the daemon is swapped.
 SUBNETS = 12
 LOAD = 0.7
+#: How long each subnet answers by itself, and how much of that is left out at its beginning, in seconds.
+ALONE_S, SETTLE_S = 0.6, 0.1
+#: Between two swaps, in seconds.
+PAUSE_S = 0.012
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,55 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Swaps, what happened to every frame meanwhile, frames without swaps before, and the daemon's memory."""
+    """Swaps, what happened to every frame meanwhile, and the daemon's memory.
+
+    Attributes:
+        swaps: In their order.
+        frames: Sent while they were made.
+        steady: Sent before, while each of the subnets answered for a while by itself.
+        settled: Which of those count: none is under the influence of a swap.
+        rss_mib: Memory of the daemon, looked at now and then.
+    """
 
     swaps: list[Swap]
     frames: Frames
     steady: Frames
+    settled: npt.NDArray[np.bool_]
     rss_mib: list[float]
+
+
+class Operator:
+    """Pins subnets over one connection: one for each call would take the cores from the frames."""
+
+    def __init__(self, started: DaemonProcess, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        """Connect to the control socket."""
+        self._socket = context.socket(zmq.REQ)
+        self._socket.rcvtimeo = 20_000
+        self._socket.linger = 0
+        self._socket.connect(f"ipc://{started.folder}/run/control.sock")
+
+    def pin(self, subnet: str) -> Evolution:
+        """Swap to a subnet."""
+        self._socket.send(encode_control_call("pin", {"subnet": subnet}))
+        reply = decode_control_reply(self._socket.recv())
+        if not reply.ok:
+            raise SystemExit(reply.error)
+        return msgspec.convert(reply.result, Evolution)
+
+    def pin_each(self, names: list[str]) -> list[tuple[float, float]]:
+        """Let each subnet answer for a while; when it did, on the monotonic clock."""
+        spans = []
+        for name in names:
+            self.pin(name)
+            time.sleep(SETTLE_S)
+            began_s = time.monotonic()
+            time.sleep(ALONE_S - SETTLE_S)
+            spans.append((began_s, time.monotonic()))
+        return spans
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._socket.close()
 
 
 def main() -> None:
@@ -63,13 +113,16 @@ def _measure(name: str, swaps_each: int) -> dict[str, float]:
     served = bundle(name)
     genomes, expected = _distinct_subnets(served, frames_of(name))
     config = {"engine": {"cache_mib": 0}, "policy": {"trigger": {"period_s": 3600.0}}}
-    with daemon(config, name=name) as started:
+    with (
+        daemon(config, name=name) as started,
+        zmq.Context() as context,
+        closing(Operator(started, context)) as operator,
+    ):
         names = [served.space.format(genome) for genome in genomes]
-        with load(started.endpoint, rate_hz=None) as frames:
-            time.sleep(3.0)
-        rate_hz = LOAD * len(frames[0].sent_s) / float(np.ptp(frames[0].sent_s))
-        paced = _swap(started, names, rate_hz, swaps_each)
-        saturated = _swap(started, names, None, swaps_each)
+        # A load that the slowest of them can bear: they take turns, and what waits for one is answered by the next.
+        rate_hz = LOAD * _saturation_hz(started, operator, names)
+        paced = _swap(started, operator, names, rate_hz, swaps_each)
+        saturated = _swap(started, operator, names, None, swaps_each)
     figures: dict[str, float] = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
     checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in (paced, saturated)]
     figures |= {check: sum(each[check] for each in checks) for check in checks[0]}
@@ -104,25 +157,36 @@ def _distinct_subnets(bundle: Bundle, x: npt.NDArray[np.float32]) -> tuple[list[
     raise SystemExit(f"only {len(genomes)} of {SUBNETS} subnets differ by {APART} tolerances on every window")
 
 
-def _swap(started: DaemonProcess, names: list[str], rate_hz: float | None, wanted: int) -> Outcome:
+def _saturation_hz(started: DaemonProcess, operator: Operator, names: list[str]) -> float:
+    """Frames a second that the slowest subnet answers at most."""
+    with load(started.endpoint, rate_hz=None) as frames:
+        spans = operator.pin_each(names)
+    answered_s = np.sort(frames[0].answered_s)
+    return float(min(np.diff(np.searchsorted(answered_s, span))[0] / (span[1] - span[0]) for span in spans))
+
+
+def _swap(started: DaemonProcess, operator: Operator, names: list[str], rate_hz: float | None, wanted: int) -> Outcome:
     rng = np.random.default_rng(11)
     with load(started.endpoint, rate_hz=rate_hz) as steady:
-        time.sleep(6.0)
+        spans = operator.pin_each(names)
+    settled = np.zeros(len(steady[0].sent_s), dtype=bool)
+    for began_s, ended_s in spans:
+        settled |= (steady[0].sent_s >= began_s) & (steady[0].answered_s <= ended_s)
     swaps: list[Swap] = []
     process, rss_mib = psutil.Process(started.process.pid), []
-    with started.control() as control, load(started.endpoint, rate_hz=rate_hz) as frames:
+    with load(started.endpoint, rate_hz=rate_hz) as frames:
         last = -1
         while len(swaps) < wanted:
             choice = int(rng.integers(len(names) - 1))
             last = choice + (choice >= last) if last >= 0 else choice
             trigger_s = time.monotonic()
-            evolution = msgspec.convert(control.call("pin", subnet=names[last]), Evolution)
+            evolution = operator.pin(names[last])
             if evolution.swapped:
                 swaps.append(Swap(trigger_s, evolution.generation))
                 if len(swaps) % LOOK_EVERY == 0:
                     rss_mib.append(process.memory_info().rss / 2**20)
-            time.sleep(0.012)
-    return Outcome(swaps, frames[0], steady[0], rss_mib)
+            time.sleep(PAUSE_S)
+    return Outcome(swaps, frames[0], steady[0], settled, rss_mib)
 
 
 def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> dict[str, int]:
@@ -156,7 +220,9 @@ def _latencies(outcome: Outcome, suffix: str) -> dict[str, float | int]:
             end_s = frames.answered_s[after[-1]]
             swapping |= (frames.answered_s >= swap.trigger_s) & (frames.sent_s <= end_s)
     latency_ms = (frames.answered_s - frames.sent_s) * 1e3
-    steady_ms, swap_ms = percentile(outcome.steady.latency_ms, 99), percentile(latency_ms[swapping & done], 99)
+    steady = outcome.steady
+    alone_ms = ((steady.answered_s - steady.sent_s) * 1e3)[outcome.settled]
+    steady_ms, swap_ms = percentile(alone_ms, 99), percentile(latency_ms[swapping & done], 99)
     return {
         f"steady_p99_ms{suffix}": steady_ms,
         f"swap_p99_ms{suffix}": swap_ms,

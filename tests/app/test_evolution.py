@@ -2,25 +2,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
 
 from adaspring.app.evolution import Evolution, Evolver
 from adaspring.context.model import Context
 from adaspring.decide import Cause, Planner
-from adaspring.engine import SubnetCache
+from adaspring.engine import Beside, SubnetCache, here
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import EngineError
 
 if TYPE_CHECKING:
+    from adaspring.tables import DeviceTables
     from tests.app.conftest import FaultyEngine
 
 CAUSE = Cause("battery", "battery went from 90 to 5 %")
 FULL, EMPTY = Context(1.0, battery_percent=90.0), Context(2.0, battery_percent=5.0)
 
 Begin = Callable[..., tuple[Evolver, Evolution]]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -34,10 +37,12 @@ def clock() -> Callable[[], float]:
 def begin(make_planner: Callable[..., Planner], clock: Callable[[], float]) -> Begin:
     """Begins with a full battery."""
 
-    def start(engine: OnnxEngine | FaultyEngine, cached: int = 4) -> tuple[Evolver, Evolution]:
+    def start(engine: OnnxEngine | FaultyEngine, cached: int = 4, beside: Beside = here) -> tuple[Evolver, Evolution]:
         planner = make_planner()
         cache = SubnetCache(engine, cached)
-        return Evolver.begin(planner.space, planner, cache, FULL, seed=0, wall=lambda: "now", clock=clock)
+        return Evolver.begin(
+            planner.space, planner, cache, FULL, seed=0, wall=lambda: "now", clock=clock, beside=beside
+        )
 
     return start
 
@@ -138,3 +143,21 @@ def test_without_a_first_subnet_there_is_nothing_to_serve(begin: Begin, faulty_e
     faulty_engine.broken = True
     with pytest.raises(EngineError, match="no memory"):
         begin(faulty_engine)
+
+
+def test_batches_are_warmed_beside_and_once(begin: Begin, engine: OnnxEngine, estimate: DeviceTables) -> None:
+    """Sizes that pay are warmed up to the crowd, not in the thread that goes on, and not again."""
+    ran: list[object] = []
+
+    def recorded(work: Callable[[], T]) -> T:
+        ran.append(work)
+        return work()
+
+    evolver, _ = begin(engine, beside=recorded)
+    facts = msgspec.structs.replace(estimate.facts, batch_curve=((2, 1.5), (4, 3.0), (8, 5.0)))
+    evolver.planner.tables = msgspec.structs.replace(estimate, facts=facts)
+    subnet = evolver.active.current.subnet
+    steps = ((1, (1,), 0), (5, (1, 2, 4), 1), (5, (1, 2, 4), 1), (2, (1, 2, 4), 1), (8, (1, 2, 4, 8), 2))
+    for crowd, sizes, calls in steps:
+        evolver.warm_batches(crowd)
+        assert (subnet.batch_sizes, len(ran)) == (sizes, calls)

@@ -10,7 +10,7 @@ import msgspec
 
 from adaspring.context.model import Context
 from adaspring.decide import Cause, Choice, Decision, Planner, Together
-from adaspring.engine import Active, Prepared, SubnetCache, warm_batches
+from adaspring.engine import Active, Beside, Prepared, SubnetCache, here, warm_batches
 from adaspring.serve.batching import paying_sizes
 from adaspring.space import Genome, SearchSpace
 
@@ -75,6 +75,7 @@ class Evolver:
         boot_id: str = "",
         model: str = "",
         clock: Callable[[], float] = perf_counter,
+        beside: Beside = here,
     ) -> None:
         """Wire an evolver.
 
@@ -88,6 +89,7 @@ class Evolver:
             boot_id: Of the kernel, for records.
             model: Name of the model, for records.
             clock: In seconds; the one that durations are taken with.
+            beside: Runs what is not part of the flip.
         """
         self.planner = planner
         self.active = active
@@ -98,6 +100,7 @@ class Evolver:
         self._boot_id = boot_id
         self._model = model
         self._clock = clock
+        self._beside = beside
 
     @classmethod
     def begin(
@@ -114,6 +117,7 @@ class Evolver:
         boot_id: str = "",
         model: str = "",
         clock: Callable[[], float] = perf_counter,
+        beside: Beside = here,
     ) -> tuple[Evolver, Evolution]:
         """Choose and prepare the first subnet.
 
@@ -129,7 +133,18 @@ class Evolver:
         chosen_s = clock()
         prepared, hit = cache.prepare(space.check(choice.genome))
         active = Active(prepared.subnet)
-        evolver = cls(space, planner, cache, active, seed=seed, wall=wall, boot_id=boot_id, model=model, clock=clock)
+        evolver = cls(
+            space,
+            planner,
+            cache,
+            active,
+            seed=seed,
+            wall=wall,
+            boot_id=boot_id,
+            model=model,
+            clock=clock,
+            beside=beside,
+        )
         swap = _Swap("", prepared, hit, started_s, chosen_s, clock())
         cause = Cause("start", "the daemon started")
         return evolver, evolver._recorded(swap, cause, context.at_s, planner.decision(choice, cause, together))
@@ -182,8 +197,9 @@ class Evolver:
         """
         spec = self._space.spec
         sizes = paying_sizes(dict(self.planner.tables.facts.batch_curve))
-        wanted = (size for size in sizes if size <= crowd)
-        warm_batches(self.active.current.subnet, (spec.input_channels, *spec.input_size), wanted)
+        subnet, wanted = self.active.current.subnet, [size for size in sizes if size <= crowd]
+        if set(wanted) - set(subnet.batch_sizes):
+            self._beside(lambda: warm_batches(subnet, (spec.input_channels, *spec.input_size), wanted))
 
     def _swap(self, genome: Genome, *, seen_s: float, chosen_s: float) -> _Swap:
         before = self.active.current.subnet

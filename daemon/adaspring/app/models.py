@@ -29,7 +29,7 @@ from adaspring.boards import DeviceProfile
 from adaspring.bundle import Bundle, Store
 from adaspring.context.model import Context
 from adaspring.decide import Choice, Member, Planner, Policy, Together, Trigger, choose_together
-from adaspring.engine import Engine, SubnetCache, make_engine
+from adaspring.engine import Beside, Engine, NiceThread, SubnetCache, make_engine
 from adaspring.errors import GenomeError
 from adaspring.profile import tables_path
 from adaspring.serve.lane import Lane
@@ -50,6 +50,7 @@ class OpenModel:
         bundle: The bundle.
         store: Where it is on trial; None elsewhere.
         engine: Runs its subnets.
+        beside: Runs what gives way to frames.
         tables: As measured, or an estimate.
         learner: What is learned about them.
         planner: Decides for it.
@@ -65,6 +66,7 @@ class OpenModel:
     bundle: Bundle
     store: Store | None
     engine: Engine
+    beside: Beside
     tables: DeviceTables
     learner: Learner
     planner: Planner
@@ -108,20 +110,23 @@ def open_models(config: Config, board: DeviceProfile, stack: ExitStack) -> list[
     Args:
         config: Names the models.
         board: What they run on.
-        stack: Keeps what was learned when the daemon ends.
+        stack: Keeps what was learned when the daemon ends, and ends what was begun.
 
     Raises:
         AdaSpringError: If one cannot be served; the message says what to mend.
     """
-    models = [_open(model, config, board, stack) for model in config.served]
+    beside = NiceThread()
+    stack.callback(beside.close)
+    models = [_open(model, config, board, beside, stack) for model in config.served]
     check_names([model.bundle.manifest.name for model in models])
     return models
 
 
-def _open(model: ModelConfig, config: Config, board: DeviceProfile, stack: ExitStack) -> OpenModel:
+def _open(model: ModelConfig, config: Config, board: DeviceProfile, beside: Beside, stack: ExitStack) -> OpenModel:
     state, policy = state_folder(config), model.policy(config.policy)
     path, bundle, store = open_bundle(model.bundle, config.bundles.trial, state)
-    engine = make_engine(config.engine.name, bundle, threads=config.engine.threads, preferred=board.engine)
+    name, threads = config.engine.name, config.engine.threads
+    engine = make_engine(name, bundle, threads=threads, preferred=board.engine, beside=beside)
     tables = find_tables(bundle, board, engine, state)
     target = tables_path(state, bundle.digest, board.name, engine.name)
     learner = Learner(learned_path(target), tables, keep=not tables.facts.estimate)
@@ -135,6 +140,7 @@ def _open(model: ModelConfig, config: Config, board: DeviceProfile, stack: ExitS
         bundle=bundle,
         store=store,
         engine=engine,
+        beside=beside,
         tables=tables,
         learner=learner,
         planner=planner_of(bundle, corrected_tables(tables, bundle, state, wall=time), policy, learner),
@@ -184,6 +190,7 @@ def _serve(model: OpenModel, chosen: tuple[Choice, Together] | None, start: Star
         chosen=chosen,
         boot_id=start.boot_id,
         model=name,
+        beside=model.beside,
     )
     decisions = DecisionLog(state / "decisions" / name)
     keeper = LastDecisionKeeper(state, bundle.digest, start.boot_id, utc, name=model.last_name)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from adaspring.bundle import Bundle
 from adaspring.engine.base import Engine
+from adaspring.engine.beside import Beside, here
 from adaspring.errors import EngineMissingError
 
 EngineName = Literal["onnxruntime", "torch"]
@@ -27,7 +28,12 @@ def chosen_engine(choice: EngineChoice, preferred: EngineName = "onnxruntime") -
 
 
 def make_engine(
-    choice: EngineChoice, bundle: Bundle, *, threads: int = 1, preferred: EngineName = "onnxruntime"
+    choice: EngineChoice,
+    bundle: Bundle,
+    *,
+    threads: int = 1,
+    preferred: EngineName = "onnxruntime",
+    beside: Beside = here,
 ) -> Engine:
     """Build the engine asked for.
 
@@ -36,6 +42,7 @@ def make_engine(
         bundle: Verified bundle.
         threads: Threads of one frame.
         preferred: The engine that the profile of the device names.
+        beside: Runs what an engine's library does of a preparation without the interpreter's lock.
 
     Raises:
         EngineMissingError: If the library is not installed; the message says what to install.
@@ -47,7 +54,7 @@ def make_engine(
         if name == "onnxruntime":
             from adaspring.engine.onnx.engine import OnnxEngine  # noqa: PLC0415
 
-            return OnnxEngine(bundle, threads=threads)
+            return OnnxEngine(bundle, threads=threads, beside=beside)
         from adaspring.engine.torch.engine import TorchEngine  # noqa: PLC0415
     except ImportError as error:
         raise EngineMissingError(f"the engine {name!r} needs the package {name}: pip install {name}") from error

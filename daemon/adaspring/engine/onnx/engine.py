@@ -10,6 +10,7 @@ import onnxruntime
 from adaspring.bundle import Bundle
 from adaspring.engine.assemble import Assembler
 from adaspring.engine.base import Batch, Prepared, warm
+from adaspring.engine.beside import Beside, here
 from adaspring.engine.onnx.graph import encode
 from adaspring.engine.onnx.graph_int8 import encode_int8
 from adaspring.engine.onnx.proto import INPUT, OUTPUT
@@ -40,13 +41,14 @@ class OnnxSubnet:
 class OnnxEngine:
     """Builds onnxruntime sessions from assembled subnets, in memory."""
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int = 1, beside: Beside = here) -> None:
         """Take a bundle.
 
         Args:
             bundle: Verified bundle.
             threads: Threads of one frame. One is quickest for networks of well under a
                 millisecond: handing out work costs more than it saves.
+            beside: Runs what onnxruntime does of a preparation.
 
         Raises:
             EngineError: If the bundle lacks a tensor.
@@ -57,6 +59,7 @@ class OnnxEngine:
         self._quantizer = Quantizer(bundle) if "int8" in bundle.space.spec.precisions else None
         self._shape = bundle.manifest.input.shape
         self._outputs = bundle.space.spec.outputs
+        self._beside = beside
         self._options = {
             "float32": session_options(threads, in_blocks=len(self._shape) == IMAGE_AXES),
             "int8": session_options(threads, in_blocks=False),
@@ -68,12 +71,17 @@ class OnnxEngine:
         model = self._encoded(genome)
         encoded = perf_counter()
         name = self._space.format(genome)
-        try:
-            options = self._options[self._space.precision(genome)]
+        options = self._options[self._space.precision(genome)]
+
+        def load_and_warm() -> tuple[OnnxSubnet, float]:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             loaded = perf_counter()
             subnet = OnnxSubnet(genome, name, session)
             warm(subnet, np.zeros((1, *self._shape), dtype=np.float32))
+            return subnet, loaded
+
+        try:
+            subnet, loaded = self._beside(load_and_warm)
         # onnxruntime raises classes of its own that share only Exception.
         except Exception as error:
             raise EngineError(f"onnxruntime cannot load subnet {name}: {error}") from error
