@@ -66,6 +66,15 @@ def test_projection_leaves_the_full_network_its_gradient(recipe: Recipe, batch: 
         torch.testing.assert_close(added, projected)
 
 
+def test_subnets_count_for_their_weight(recipe: Recipe, batch: Batch) -> None:
+    """What subnets add to the gradient of the full network is their weight times what they add at weight 1."""
+    taught = _taught(recipe, batch, recipe.training)
+    whole, losses = _step(recipe, batch)
+    part, same = _step(recipe, batch, subnet_weight=0.25)
+    torch.testing.assert_close(part - taught, 0.25 * (whole - taught), rtol=1e-3, atol=1e-5)
+    assert losses == same
+
+
 def test_without_distillation_subnets_learn_the_labels(recipe: Recipe, batch: Batch) -> None:
     """The loss of the full network is the same; that of the subnets is another."""
     _, distilled = _step(recipe, batch)

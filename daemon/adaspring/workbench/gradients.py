@@ -1,9 +1,9 @@
 """The gradient of one step: the full network on the labels, its subnets on what it answers.
 
-What pulls in two directions. The subnets outnumber the full network, and where their
-summed gradient points against its own, every step would take back part of what the
-network that teaches them all has learned. ``conflict = "project"`` takes that part off
-the gradient of the subnets (Yu and others, Gradient Surgery for Multi-Task Learning,
+What pulls in two directions. The subnets outnumber the full network, so ``subnet_weight``
+says what each of them counts for beside it. And where their summed gradient points
+against its own, every step would take back part of what the network that teaches them
+all has learned. ``conflict = "project"`` takes that part off the gradient of the subnets (Yu and others, Gradient Surgery for Multi-Task Learning,
 NeurIPS 2020, with two tasks and the first one left whole). Among the subnets no such
 care is taken: the feature distance draws them to the same targets.
 """
@@ -130,7 +130,7 @@ class Stepper:
         loss = functional.cross_entropy(logits, lesson.answers)
         if self.how.distil:
             loss = loss + self.how.feature_weight * distance / len(student)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(self.how.subnet_weight * loss)
         return loss.detach()
 
     def _spread(self, targets: dict[int, Tensor]) -> dict[int, Tensor]:
