@@ -3,9 +3,10 @@
 What pulls in two directions. The subnets outnumber the full network, so ``subnet_weight``
 says what each of them counts for beside it. And where their summed gradient points
 against its own, every step would take back part of what the network that teaches them
-all has learned. ``conflict = "project"`` takes that part off the gradient of the subnets (Yu and others, Gradient Surgery for Multi-Task Learning,
-NeurIPS 2020, with two tasks and the first one left whole). Among the subnets no such
-care is taken: the feature distance draws them to the same targets.
+all has learned. ``conflict = "project"`` takes that part off the gradient of the subnets
+(Yu and others, Gradient Surgery for Multi-Task Learning, NeurIPS 2020, with two tasks and
+the first one left whole). Among the subnets no such care is taken: the feature distance
+draws them to the same targets.
 """
 
 from __future__ import annotations
