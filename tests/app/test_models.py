@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
+from adaspring.app.decisions import redecide
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status
 from adaspring.bundle import Bundle, load_bundle
@@ -249,6 +251,23 @@ def test_two_bundles_of_one_model_are_refused(ample: Board) -> None:
         DaemonProcess(config, sysroot=ample.root),
     ):
         pass
+
+
+def test_decisions_about_both_are_made_again(ample: Board, bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    """What a daemon kept of each model gives the same decisions again, bit for bit, and the next one starts warm."""
+    for expected in ("", "warm"):
+        with DaemonProcess(CONFIG, sysroot=ample.root, state=tmp_path) as running:
+            with running.control() as control:
+                first = [msgspec.convert(control.call("explain", model=name), Evolution) for name in MODELS]
+                control.call("evolve")
+            assert running.stop() == 0
+        incumbents = [evolution.decision.incumbent for evolution in first if evolution.decision]
+        assert [(expected == "warm")] * len(MODELS) == [incumbent is not None for incumbent in incumbents]
+    for name, bundle in bundles.items():
+        folders = list((tmp_path / "decisions" / name).iterdir())
+        again = [each for folder in folders for each in redecide(folder, bundle)]
+        assert len(again) >= 4
+        assert all(each.same and each.kept.together is not None for each in again)
 
 
 def test_http_lists_and_serves_each_model(ample: Board, free_port: int, windows: dict[str, Any]) -> None:

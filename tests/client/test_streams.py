@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec.structs import replace
 
 from adaspring import errors
 from adaspring.app.signature import raw_input
 from adaspring.client import AsyncClient, Client, SampleStream, Window
+from adaspring.engine.base import Active
 from adaspring.features import InertialSpec, build_pipeline
+from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
 
 if TYPE_CHECKING:
@@ -55,6 +58,21 @@ def test_raw_samples_get_a_label(serve_toy: Serve, inertial: dict[str, Any]) -> 
         answer = client.infer(raw, raw=True)
         assert LABELS[int(expected.argmax())] == answer.label
         assert (2, 16) == client.infer(np.stack([raw, raw]), raw=True).outputs.shape
+
+
+def test_a_stream_is_of_the_client_s_model(
+    serve_toy: Serve, inertial: dict[str, Any], toy_subnet: type[ToySubnet]
+) -> None:
+    """Where several models are served, windows come from the one that the client speaks to, and so do its counters."""
+    moving = replace(inertial["model"], name="moving")
+    plane = serve_toy(beside=[Lane(moving, Active(toy_subnet()), inertial["pipeline"])])
+    with Client(plane.endpoint, model="moving") as client, client.stream(hop=8) as stream:
+        stream.push(motion(16))
+        [window] = taken(stream, 1)
+        assert window.sequence == 1
+        assert (1, 1) == (client.stats().answered, client.stats().streams)
+    with Client(plane.endpoint, model="toy") as client:
+        assert (0, 0) == (client.stats().answered, client.stats().streams)
 
 
 def test_model_without_preprocessing_takes_no_raw_samples(serve_toy: Serve) -> None:

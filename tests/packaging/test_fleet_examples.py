@@ -69,6 +69,27 @@ def test_tasks_refer_to_what_exists(ansible: Path, role: dict[str, Any], clone: 
     assert all((clone / "deploy/systemd/drop-ins" / f"{name}.conf").is_file() for name in commented[0].split(", "))
 
 
+def rendered(ansible: Path, folder: Path, wanted: dict[str, Any]) -> Path:
+    """The configuration that the role would write."""
+    # As Ansible sets it up.
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
+    environment.filters["to_json"] = json.dumps
+    template = environment.from_string((ansible / "roles/adaspring/templates/adaspringd.toml.j2").read_text())
+    path = folder / "adaspringd.toml"
+    path.write_text(template.render(adaspring_config=wanted, ansible_managed="managed"))
+    return path
+
+
+def test_several_models_are_written(ansible: Path, tmp_path: Path) -> None:
+    """A list of models arrives as one."""
+    models = [{"bundle": "har", "priority": 1}, {"bundle": "sound", "latency_p95_ms": 90.0}]
+    config = load_config(rendered(ansible, tmp_path, {"models": models, "bundles": {"keys": ["a", "b"]}}))
+    assert [("har", 1, None), ("sound", 5, 90.0)] == [
+        (model.bundle, model.priority, model.latency_p95_ms) for model in config.models
+    ]
+    assert ("a", "b") == config.bundles.keys
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -85,14 +106,8 @@ def test_the_written_configuration_is_one(
     ansible: Path, role: dict[str, Any], tmp_path: Path, more: dict[str, Any]
 ) -> None:
     """The daemon reads what the role writes, from its defaults and from nested sections, and nothing gets lost."""
-    # As Ansible sets it up.
-    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701
-    environment.filters["to_json"] = json.dumps
-    template = environment.from_string((ansible / "roles/adaspring/templates/adaspringd.toml.j2").read_text())
     wanted = {**role["defaults"]["adaspring_config"], **more}
-    path = tmp_path / "adaspringd.toml"
-    path.write_text(template.render(adaspring_config=wanted, ansible_managed="managed"))
-    config = load_config(path)
+    config = load_config(rendered(ansible, tmp_path, wanted))
     assert wanted["bundle"] == config.bundle
     if more:
         assert (3, "clients", 12.5, 3.0) == (

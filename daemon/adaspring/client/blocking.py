@@ -43,7 +43,7 @@ class Client(Closing):
 
         Args:
             endpoint: None for `default_endpoint`.
-            model: Name of the model; None for the one that is served.
+            model: Name of the model; None for the only one that is served.
             timeout_s: Wait for an answer before asking again, in seconds.
             retries: Times to ask again.
             curve: Keys, for an endpoint on TCP.
@@ -189,7 +189,7 @@ class Client(Closing):
             return False
 
     def stats(self) -> Statistics:
-        """Counters of the data plane; raises as `infer` does."""
+        """Counters of the data plane: of the model that this client names, or of all; raises as `infer` does."""
         return self._query(protocol.STATS, protocol.StatsHeader).statistics
 
     def _query(self, kind: bytes, header_type: type[H]) -> H:

@@ -90,7 +90,7 @@ class Codec:
         """Speak to one model.
 
         Args:
-            model: Its name; None for the one that is served.
+            model: Its name; None for the only one that is served.
         """
         self._model = model
         self._numbers = itertools.count(1)
@@ -104,7 +104,7 @@ class Codec:
     def query(self, kind: bytes, *, cancel_id: str | None = None) -> Outgoing:
         """A message other than INFER."""
         request_id = self.next_id()
-        names_model = kind in {protocol.READY, protocol.META}
+        names_model = kind in {protocol.READY, protocol.META, protocol.STATS}
         model_name = self._model if names_model and self._model else ""
         return Outgoing(request_id, protocol.encode_query(kind, request_id, model_name=model_name, cancel_id=cancel_id))
 

@@ -79,7 +79,9 @@ class StreamCodec:
         """OPEN, under a new id: what is still told of the old one is of no use."""
         wish, self.id = self._wish, self._codec.next_id()
         self.reopened += 1
-        frames = protocol.encode_open(self.id, hop=wish.hop, timeout_us=wish.timeout_us, priority=wish.priority)
+        frames = protocol.encode_open(
+            self.id, hop=wish.hop, timeout_us=wish.timeout_us, priority=wish.priority, model_name=self._metadata.name
+        )
         return Outgoing(self.id, frames)
 
     def push(self, samples: npt.ArrayLike, first_sample: int | None) -> list[bytes]:

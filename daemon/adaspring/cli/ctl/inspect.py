@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from adaspring.app.evolution import Evolution
 from adaspring.app.status import Status, TablesView
@@ -94,7 +95,8 @@ def _events(options: argparse.Namespace, console: Console) -> None:
 def _print_event(console: Console, event: Event) -> None:
     console.print(f"[bold]{event.at:%H:%M:%S}  {event.topic}[/] #{event.sequence}")
     if event.topic == "evolution":
-        console.print(evolution_line(msgspec.convert(event.data, Evolution)))
+        evolution = msgspec.convert(event.data, Evolution)
+        console.print(Text(f"{evolution.model} ", "bold") + evolution_line(evolution))
     elif event.topic == "context":
         console.print(context_table(msgspec.convert(event.data, Context)))
     else:
