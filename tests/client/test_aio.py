@@ -16,6 +16,7 @@ from adaspring import errors
 from adaspring.client import AsyncClient, Result
 
 if TYPE_CHECKING:
+    from tests.client.conftest import Dying
     from tests.conftest import RunningPlane, ToySubnet
 
 ServeToy: TypeAlias = "Callable[..., RunningPlane]"
@@ -136,6 +137,16 @@ async def test_restart_of_the_daemon_goes_unnoticed(serve_toy: ServeToy) -> None
         await asyncio.sleep(0.05)
         serve_toy()
         assert ["low"] * 5 == [result.label for result in await asking]
+
+
+async def test_who_comes_after_a_daemon_that_died_is_asked_at_once(serve_toy: ServeToy, dying: Dying) -> None:
+    """What was sent to it is lost; nobody waits until time is up to ask again."""
+    async with AsyncClient(dying.endpoint, timeout_s=60.0, retries=1) as client:
+        asking = [asyncio.create_task(client.infer(SAMPLE)) for _ in range(3)]
+        await in_thread(dying.die)
+        serve_toy()
+        results = await asyncio.wait_for(asyncio.gather(*asking), 20)
+        assert ["low"] * 3 == [result.label for result in results]
 
 
 async def test_slow_request_does_not_cost_others_their_connection(

@@ -18,6 +18,7 @@ from adaspring.serve import protocol
 from adaspring.serve.protocol import ModelSignature
 
 if TYPE_CHECKING:
+    from tests.client.conftest import Dying
     from tests.conftest import RunningPlane, ToySubnet
 
 ServeToy: TypeAlias = "Callable[..., RunningPlane]"
@@ -147,6 +148,18 @@ def test_restart_of_the_daemon_goes_unnoticed(serve_toy: ServeToy) -> None:
         asking.join(10)
     assert [result.label for result in results] == ["low"]
     assert second.plane.statistics().answered == 1
+
+
+def test_who_comes_after_a_daemon_that_died_is_asked_at_once(serve_toy: ServeToy, dying: Dying) -> None:
+    """What was sent to it is lost; nobody waits until time is up to ask again."""
+    results = []
+    with Client(dying.endpoint, timeout_s=60.0, retries=1) as client:
+        asking = threading.Thread(target=lambda: results.append(client.infer(SAMPLE)), daemon=True)
+        asking.start()
+        dying.die()
+        serve_toy()
+        asking.join(20)
+        assert [result.label for result in results] == ["low"]
 
 
 def test_labels_follow_the_version_of_the_model(serve_toy: ServeToy) -> None:

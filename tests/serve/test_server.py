@@ -308,7 +308,9 @@ def test_failing_subnet_answers_internal_and_the_loop_goes_on(
     client = raw_client(plane.endpoint)
     errors = [client.ask(infer()).header for _ in range(3)]
     assert [("INTERNAL", True)] * 3 == [(error["code"], "toy-1" in error["error"]) for error in errors]
-    assert [record.getMessage() for record in caplog.records] == ["subnet toy-1 failed on a request: out of registers"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "subnet toy-1 of toy failed on a request: out of registers"
+    ]
     plane.active.publish(toy_subnet(2.0))
     assert client.ask(infer()).type == b"OK"
     assert plane.plane.statistics().failed == 3

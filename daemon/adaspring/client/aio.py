@@ -16,6 +16,7 @@ import zmq.asyncio
 
 from adaspring.client.core import Codec, Incoming, Outgoing, Result, result
 from adaspring.client.curve import CurveKeys
+from adaspring.client.departures import EVENTS, Departures, close_monitored
 from adaspring.client.endpoints import connect, default_endpoint, no_answer
 from adaspring.client.sample_stream import AsyncSampleStream
 from adaspring.client.windows import StreamCodec, StreamWish, is_pushed
@@ -36,8 +37,12 @@ class _Answer(NamedTuple):
     round_trip_us: float
 
 
+class _GoneError(Exception):
+    """The daemon went away while a request was under way."""
+
+
 class _Connection:
-    """A socket, the task that reads it, and when it was last heard of."""
+    """A socket, the tasks that read it and its monitor, and when it was last heard of."""
 
     def __init__(
         self,
@@ -48,10 +53,12 @@ class _Connection:
     ) -> None:
         self.socket = socket
         self.heard_s = 0.0
+        self._monitor = socket.get_monitor_socket(EVENTS)
         self._pushed = pushed
         self._codec = codec
         self._waiting = waiting
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+        loop = asyncio.get_running_loop()
+        self._tasks = (loop.create_task(self._read()), loop.create_task(self._watch()))
 
     async def _read(self) -> None:
         while True:
@@ -72,9 +79,18 @@ class _Connection:
             elif waiter is not None and not waiter.done():
                 waiter.set_result(_Arrival(incoming, self.heard_s))
 
+    async def _watch(self) -> None:
+        departures = Departures()
+        while True:
+            if departures.told(await self._monitor.recv_multipart()):
+                for future in self._waiting.values():
+                    if not future.done():
+                        future.set_exception(_GoneError())
+
     def close(self) -> None:
-        self._reader.cancel()
-        self.socket.close()
+        for task in self._tasks:
+            task.cancel()
+        close_monitored(self.socket, self._monitor)
 
 
 class AsyncClient:
@@ -242,6 +258,10 @@ class AsyncClient:
             try:
                 await connection.socket.send_multipart(outgoing.frames)
                 arrival = await asyncio.wait_for(future, self._timeout_s)
+            except _GoneError:
+                # Who comes back is asked at once; the first who sees it makes the connection to ask over.
+                if connection is self._connection:
+                    self._disconnect()
             except asyncio.TimeoutError:
                 # Others may be waiting: only a connection that has been silent all along is given up.
                 if connection is self._connection and connection.heard_s < started_s:
@@ -271,9 +291,12 @@ class AsyncClient:
         if self._connection is None:
             socket = self._context.socket(zmq.DEALER)
             socket.maxmsgsize = DEFAULT_LIMITS.message_bytes
-            self._connection = _Connection(
-                connect(socket, self.endpoint, self._curve), self._codec, self._waiting, self._pushed
-            )
+            self._connection = _Connection(socket, self._codec, self._waiting, self._pushed)
+            try:
+                connect(socket, self.endpoint, self._curve)
+            except BaseException:
+                self._disconnect()
+                raise
         return self._connection
 
     def _disconnect(self) -> None:

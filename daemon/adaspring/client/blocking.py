@@ -44,7 +44,7 @@ class Client(Closing):
         Args:
             endpoint: None for `default_endpoint`.
             model: Name of the model; None for the only one that is served.
-            timeout_s: Wait for an answer before asking again, in seconds.
+            timeout_s: Wait for an answer before asking again, in seconds; where the daemon goes away that is at once.
             retries: Times to ask again.
             curve: Keys, for an endpoint on TCP.
 

@@ -10,10 +10,14 @@ import zmq
 
 from adaspring.client.core import Codec, Incoming, Outgoing
 from adaspring.client.curve import CurveKeys
+from adaspring.client.departures import Monitored
 from adaspring.client.endpoints import connect, no_answer
 from adaspring.client.windows import is_pushed
 from adaspring.errors import ProtocolError
 from adaspring.serve.protocol import DEFAULT_LIMITS
+
+#: How often somebody who waits for an answer looks whether the daemon is still there, in seconds.
+LOOK_S = 0.05
 
 
 class Answer(NamedTuple):
@@ -54,7 +58,7 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
+        self._monitor.close()
         self._context.term()
 
     def send(self, outgoing: Outgoing) -> None:
@@ -80,6 +84,8 @@ class Exchange:
     def wait(self, request_id: str) -> Answer:
         """The answer to a request; what does not come is asked for again over a new connection.
 
+        Where the daemon goes away that is at once: whoever comes back in its place gets the request.
+
         Raises:
             ConnectError: If nobody is there.
             TimedOutError: If no answer came in time.
@@ -103,11 +109,11 @@ class Exchange:
         return bool(self._socket.poll(round(wait_s * 1e3))) and self._receive(time.perf_counter() + self._timeout_s)
 
     def _receive(self, until_s: float) -> bool:
-        """Take in one message; False if none came in time."""
+        """Take in one message, if one comes soon; False once time is up or the daemon is gone."""
         try:
             incoming = self._codec.open(self._socket.recv_multipart())
         except zmq.Again:
-            return False
+            return not self._monitor.gone() and time.perf_counter() < until_s
         if is_pushed(incoming.message):
             if incoming.id in self.pushed:
                 self.pushed[incoming.id].append(incoming)
@@ -118,7 +124,7 @@ class Exchange:
 
     def _reconnect(self) -> None:
         """Ask everything again: whatever the old connection still holds, nobody waits for it."""
-        self._socket.close()
+        self._monitor.close()
         self._socket = self._connect()
         for request_id, (outgoing, _) in self._under_way.items():
             self._under_way[request_id] = (outgoing, time.perf_counter())
@@ -126,6 +132,12 @@ class Exchange:
 
     def _connect(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
-        socket.rcvtimeo = socket.sndtimeo = max(1, int(self._timeout_s * 1e3))
+        socket.sndtimeo = max(1, int(self._timeout_s * 1e3))
+        socket.rcvtimeo = min(socket.sndtimeo, int(LOOK_S * 1e3))
         socket.maxmsgsize = DEFAULT_LIMITS.message_bytes
-        return connect(socket, self.endpoint, self._curve)
+        self._monitor = Monitored(socket)
+        try:
+            return connect(socket, self.endpoint, self._curve)
+        except BaseException:
+            self._monitor.close()
+            raise
