@@ -191,14 +191,14 @@ class _Sharing:
         own, full_percent = self._own[index], self._members[index].planner.reference.accuracy_percent
         rates_hz, memory_mib, power_mw = self._load.energy_rates_hz, limits.memory_mib, limits.power_mw
         rate_hz, computes_s = float(rates_hz[index]), np.full(len(self._members), np.nan)
-        told = "shared by all models: "
+        told = "shared by all models"
         if used is not None:
             others = [other for other in range(len(self._members)) if other != index]
             for other in others:
                 computes_s[other] = used[other].latency_s[0]
                 power_mw -= float(rates_hz[other] * used[other].energy_mj[0])
                 memory_mib -= float(used[other].memory_mib[0])
-            told = f"what {' and '.join(self._members[other].name for other in others)} leaves of "
+            told = f"what {' and '.join(self._members[other].name for other in others)} leaves of it"
         latency_s = self._load.left_s(index, computes_s, limits)
         if used is not None:
             # What it uses itself is left for it, whatever rounding says, and where there is no limit any more.
@@ -208,11 +208,11 @@ class _Sharing:
             latency_s = max(latency_s, float(mine.latency_s[0])) if isfinite(latency_s) else float(mine.latency_s[0])
         energy_mj = power_mw / rate_hz
         reasons = dict(own.reasons)
-        reasons["latency"] = f"{latency_s * 1e3:.3g} ms: {told}{_why(own.reasons['latency'])}"
+        reasons["latency"] = f"{latency_s * 1e3:.3g} ms: {_why(own.reasons['latency'])}; {told}"
         if isfinite(energy_mj):
-            reasons["energy"] = f"{energy_mj:.3g} mJ: {told}{limits.power_mw:.3g} mW for the inference of all models"
+            reasons["energy"] = f"{energy_mj:.3g} mJ: {limits.power_mw:.3g} mW for the inference of all models; {told}"
         if isfinite(memory_mib):
-            reasons["memory"] = f"{memory_mib:.3g} MiB: {told}{_why(own.reasons['memory'])}"
+            reasons["memory"] = f"{memory_mib:.3g} MiB: {_why(own.reasons['memory'])}; {told}"
         return msgspec.structs.replace(
             own,
             accuracy_percent=full_percent - float(limits.loss_points[index]),
