@@ -215,28 +215,29 @@ def test_flooding_client_gets_no_more_than_its_share(
 def test_what_waits_is_computed_together_where_that_pays(
     serve_toy: ServeToy, raw_client: Connect, toy_subnet: type[ToySubnet]
 ) -> None:
-    """Each request of a batch gets its own outputs and is told of the batch; no deadline is missed for one."""
+    """Half of those that wait make a batch; each request gets its own outputs and is told of the batch."""
     subnet = toy_subnet(held=True)
     plane = serve_toy(subnet)
     plane.lane.batch_by({2: 1.2, 4: 1.5})
-    client = raw_client(plane.endpoint)
+    clients = [raw_client(plane.endpoint) for _ in range(8)]
     subnet.permits.release()
-    assert client.ask(infer("first")).type == b"OK"  # what one frame takes is known from here on
-    client.send(infer("running"))
+    assert clients[0].ask(infer("first")).type == b"OK"  # what one frame takes is known from here on
+    clients[0].send(infer("running"))
     wait_until(lambda: plane.plane.statistics().received == 2)
-    for index in range(7):
-        client.send(infer(str(index), X * index, timeout_us=60_000_000 if index < 6 else 1_000_000))
+    for number, client in enumerate(clients):
+        client.send(infer(str(number), X * number, timeout_us=60_000_000))
     settle()
     subnet.permits.release(10)
-    replies = [client.receive() for _ in range(8)]
-    parameters = {reply.header["id"]: reply.header["parameters"] for reply in replies}
-    assert [1, 4, 4, 4, 4, 2, 2] == [parameters[request_id].get("batch", 1) for request_id in ["running", *"012345"]]
-    for reply in replies[1:]:
-        factor = float(reply.header["id"])
-        assert values(reply.tensors[0]) == [factor, -2 * factor, 0.5 * factor]
+    running = clients[0].receive().header
+    replies = [client.receive() for client in clients]
+    batches = [header["parameters"].get("batch", 1) for header in (running, *(reply.header for reply in replies))]
+    assert (batches[0], sorted(batches[1:])) == (1, [1, 1, 2, 2, 4, 4, 4, 4])
+    for number, reply in enumerate(replies):
+        assert reply.header["id"] == str(number)
+        assert values(reply.tensors[0]) == [number, -2 * number, 0.5 * number]
     assert plane.plane.statistics().batches == 2
     # Times are kept behind the answer.
-    wait_until(lambda: len(plane.lane.measurements.recent_compute_us()) == 9)
+    wait_until(lambda: len(plane.lane.measurements.recent_compute_us()) == 10)
 
 
 def test_expired_request_is_not_computed(serve_toy: ServeToy, raw_client: Connect, held: ToySubnet) -> None:

@@ -10,7 +10,7 @@ import zmq
 # Plain integers: computing with zmq's enums costs more than sending a frame.
 _EVENTS = int(zmq.EVENTS)
 _READABLE = int(zmq.POLLIN)
-_LAST = int(zmq.NOBLOCK)
+_NOW = _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
@@ -19,13 +19,17 @@ def readable(socket: zmq.Socket[bytes]) -> bool:
     return bool(cast("int", socket.get(_EVENTS)) & _READABLE)
 
 
-def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
+def receive(socket: zmq.Socket[bytes], *, wait: bool = True) -> list[bytes]:
     """Receive a message; `socket.recv_multipart` in two thirds of its time.
 
+    Args:
+        socket: Where from.
+        wait: Whether to wait for one up to the socket's RCVTIMEO.
+
     Raises:
-        zmq.Again: If none came within the socket's RCVTIMEO.
+        zmq.Again: If none came.
     """
-    frame = socket.recv(0, False)
+    frame = socket.recv(0 if wait else _NOW, False)
     parts = [frame.bytes]
     while frame.more:
         frame = socket.recv(0, False)

@@ -87,7 +87,9 @@ class Worker:
         if waiting > 1:
             lane.crowded(waiting)
             warmed = generation.subnet.batch_sizes
-            largest = batching.largest(generation.number, warmed)
+            # Half of who waits: while the other half is computed, the clients of the first make their next requests.
+            # All at once, engine and clients would wait for each other in turns.
+            largest = min(batching.largest(generation.number, warmed), (waiting + 1) // 2)
             if largest > 1:
                 return self._queue.pop(largest, batching.fits(self._clock(), warmed))
         return self._queue.pop()

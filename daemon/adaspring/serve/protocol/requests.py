@@ -231,12 +231,11 @@ def find_model(name: str, version: str, models: Models) -> ModelSignature:
     Raises:
         ProtocolError: If there is none of this name and version, or several and no name.
     """
-    known = " or ".join(quote(known) for known in models)
     if not name and len(models) > 1:
-        raise refusal("model", f"several models are served, and model_name names none; expected {known}")
+        raise refusal("model", f"several models are served, and model_name names none; expected {_names(models)}")
     model = models.get(name) if name else next(iter(models.values()))
     if model is None:
-        raise refusal("model", f"model {quote(name)} is not served; expected {known}", code="NOT_FOUND")
+        raise refusal("model", f"model {quote(name)} is not served; expected {_names(models)}", code="NOT_FOUND")
     if version not in ("", model.version):
         raise refusal(
             "model",
@@ -245,3 +244,7 @@ def find_model(name: str, version: str, models: Models) -> ModelSignature:
             code="NOT_FOUND",
         )
     return model
+
+
+def _names(models: Models) -> str:
+    return " or ".join(quote(name) for name in models)
