@@ -19,7 +19,7 @@ import numpy as np
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, latency_asked_s, planned_rate_hz
 from adaspring.decide.decision import Relaxed, Together
-from adaspring.decide.demands import LIMITED, Front, Limits, Load
+from adaspring.decide.demands import LIMITED, Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
 from adaspring.decide.planner import Choice, Planner
 from adaspring.decide.policy import thermal_state
@@ -30,8 +30,6 @@ from adaspring.space import Genome
 #: Priorities go from 1, the highest, to this.
 LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
-#: What each model has for itself; the other quantities are shared.
-_OWN: tuple[Quantity, ...] = ("accuracy", "latency")
 #: What limits that all share are called, their units, and the budget that they belong to.
 _SHARED: tuple[tuple[str, str, Quantity], ...] = (
     ("the engine's busy time", "%", "latency"),
@@ -126,7 +124,8 @@ class _Sharing:
             if choice is not None:
                 known[index] = np.concatenate([known[index], choice.genome[None]])
                 fronts[index] = self._weighed(index, known[index])
-        best = Market(fronts, self._load).best(self._limits, self._yielding())
+        yielding = yielding_order(self._members[0].planner.policy.relaxation_order, len(fronts))
+        best = Market(fronts, self._load).best(self._limits, yielding)
         choices, used = list(alone), [front.take(np.array([row])) for front, row in zip(fronts, best.rows, strict=True)]
         for index, row in enumerate(best.rows):
             if choices[index] is None or row == 0:
@@ -255,32 +254,6 @@ class _Sharing:
             memory_mib=memory_mib if isfinite(memory_mib) else None,
             reasons=reasons,
         )
-
-    def _yielding(self) -> list[int]:
-        """The order in which limits give way, as indices into `Limits.vector`.
-
-        Of what each model has for itself, all of the lowest priority gives way before any of the next.
-        """
-        count = len(self._members)
-        order: list[int] = []
-        own: list[Quantity] = []
-
-        def give_own() -> None:
-            for model in reversed(range(count)):
-                for quantity in own:
-                    # How busy the engine may be concerns everyone's latency: it stands with the last to give way.
-                    order.extend([2 * count] if quantity == "latency" and model == 0 else [])
-                    order.append(model + count * _OWN.index(quantity))
-            own.clear()
-
-        for quantity in self._members[0].planner.policy.relaxation_order:
-            if quantity in _OWN:
-                own.append(quantity)
-                continue
-            give_own()
-            order.append(2 * count + (1 if quantity == "energy" else 2))
-        give_own()
-        return order
 
     def _together(self, choices: Sequence[Choice | None], best: Combination | None) -> Together:
         """What was decided; `best` is None where nobody had to give way."""
