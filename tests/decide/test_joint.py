@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from adaspring.decide import joint
-from adaspring.decide.demands import Front, Limits, Load
+from adaspring.decide.demands import Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
-from adaspring.decide.problem import Array
+from adaspring.decide.problem import QUANTITIES, Array
 
 #: Rounding that two ways to add the same numbers may differ by.
 CLOSE = 1e-6
@@ -205,3 +205,12 @@ def test_what_is_left_is_all_that_keeps_everybody_within_limits(seed: int, model
     assert most >= computes[0] * (1 - CLOSE)
     assert holds(most)
     assert not holds(most * 1.01 + 1e-5)
+
+
+def test_the_lowest_priority_gives_way_in_all_it_has_for_itself_before_the_next() -> None:
+    """By the default order: power, then accuracy and latency model by model, memory last; every limit once."""
+    names = ["accuracy 1", "accuracy 2", "latency 1", "latency 2", "busy", "power", "memory"]
+    order = [names[index] for index in yielding_order(("energy", "accuracy", "latency", "memory"), 2)]
+    assert order == ["power", "accuracy 2", "latency 2", "accuracy 1", "busy", "latency 1", "memory"]
+    for relaxation in permutations(QUANTITIES):
+        assert sorted(yielding_order(relaxation, 3)) == list(range(9))

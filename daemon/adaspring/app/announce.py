@@ -78,7 +78,9 @@ class Announcer:
             f"{evolution.subnet}: expecting {predicted.accuracy_percent:.1f} % accuracy, "
             f"{predicted.latency_p95_us:.0f} us at the 95th percentile"
         )
-        self._notifier.status("; ".join(self._expected.values()))
+        # What a single model is called adds nothing.
+        named = [text if len(self._expected) == 1 else f"{name} {text}" for name, text in self._expected.items()]
+        self._notifier.status("; ".join(named))
         facts = planner.tables.facts
         lane.extra = {
             "expected_accuracy_percent": predicted.accuracy_percent,

@@ -41,6 +41,8 @@ class Served:
         tally: What adds up.
         pinned: Whether an operator holds its subnet.
         context: What the device is going through, with its own frames.
+        budgets: Of its last decision.
+        first: The evolution that chose its first subnet.
     """
 
     def __init__(

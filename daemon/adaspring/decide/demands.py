@@ -8,13 +8,15 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
-from adaspring.decide.problem import ROUNDING, Array, Indices
+from adaspring.decide.problem import ROUNDING, Array, Indices, Quantity
 
 #: What adds up over models, as columns: frames a second times seconds of compute; the part of it that a frame
 #: finds under way; compute of frames that wait already; watts; MiB.
 BUSY, RESIDUAL, BACKLOG, POWER, MEMORY = range(5)
 #: Those of them that have a limit of their own.
 LIMITED = (BUSY, POWER, MEMORY)
+#: What each model has for itself; the other quantities are shared.
+OWN: tuple[Quantity, ...] = ("accuracy", "latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,36 @@ class Limits:
         models = (len(vector) - 3) // 2
         utilisation, power_mw, memory_mib = vector[2 * models :].tolist()
         return cls(vector[:models], vector[models : 2 * models], utilisation, power_mw, memory_mib)
+
+
+def yielding_order(relaxation: Sequence[Quantity], models: int) -> list[int]:
+    """The order in which limits give way, as indices into `Limits.vector`.
+
+    Of what each model has for itself, all of the lowest priority gives way before any of the next.
+
+    Args:
+        relaxation: All quantities; the first gives way first.
+        models: How many there are, the highest priority first.
+    """
+    order: list[int] = []
+    own: list[Quantity] = []
+
+    def give_own() -> None:
+        for model in reversed(range(models)):
+            for quantity in own:
+                # How busy the engine may be concerns everyone's latency: it stands with the last to give way.
+                order.extend([2 * models] if quantity == "latency" and model == 0 else [])
+                order.append(model + models * OWN.index(quantity))
+        own.clear()
+
+    for quantity in relaxation:
+        if quantity in OWN:
+            own.append(quantity)
+            continue
+        give_own()
+        order.append(2 * models + (1 if quantity == "energy" else 2))
+    give_own()
+    return order
 
 
 def rounded(limits: Array) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, latency_asked_s, planned_rate_hz
 from adaspring.decide.decision import Relaxed, Together
-from adaspring.decide.demands import Front, Limits, Load
+from adaspring.decide.demands import LIMITED, Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
 from adaspring.decide.planner import Choice, Planner
 from adaspring.decide.policy import thermal_state
@@ -30,8 +30,6 @@ from adaspring.space import Genome
 #: Priorities go from 1, the highest, to this.
 LOWEST_PRIORITY = 9
 DEFAULT_PRIORITY = 5
-#: What each model has for itself; the other quantities are shared.
-_OWN: tuple[Quantity, ...] = ("accuracy", "latency")
 #: What limits that all share are called, their units, and the budget that they belong to.
 _SHARED: tuple[tuple[str, str, Quantity], ...] = (
     ("the engine's busy time", "%", "latency"),
@@ -114,20 +112,49 @@ class _Sharing:
     def settled(self) -> tuple[list[Choice | None], Together]:
         """What each gets."""
         alone = self._alone
-        fronts = [self._weighed(index, self._known(index, choice)) for index, choice in enumerate(alone)]
-        market = Market(fronts, self._load)
+        known = [self._known(index, choice) for index, choice in enumerate(alone)]
+        fronts = [self._weighed(index, genomes) for index, genomes in enumerate(known)]
         # The first of the known is what the model would take.
         first = [np.zeros(1, dtype=np.intp)] * len(alone)
-        if market.fits(first, self._limits)[0] and not any(choice.found.relaxed for choice in alone if choice):
+        fits = Market(fronts, self._load).fits(first, self._limits)[0]
+        if fits and not any(choice.found.relaxed for choice in alone if choice):
             return alone, self._together(alone, None)
-        best = market.best(self._limits, self._yielding())
+        lean = self._beside_the_leanest(fronts)
+        for index, choice in enumerate(lean):
+            if choice is not None:
+                known[index] = np.concatenate([known[index], choice.genome[None]])
+                fronts[index] = self._weighed(index, known[index])
+        yielding = yielding_order(self._members[0].planner.policy.relaxation_order, len(fronts))
+        best = Market(fronts, self._load).best(self._limits, yielding)
         choices, used = list(alone), [front.take(np.array([row])) for front, row in zip(fronts, best.rows, strict=True)]
         for index, row in enumerate(best.rows):
+            if choices[index] is None or row == 0:
+                continue
+            if row == len(known[index]) - 1:
+                choices[index] = lean[index]
+                continue
             # Within what is left beside the others there may be something better than the front had.
-            if row > 0:
-                choices[index] = choice = self._choose(index, self._part(index, best.limits, used))
-                used[index] = self._weighed(index, choice.genome[None])
+            choices[index] = choice = self._choose(index, self._part(index, best.limits, used, used[index]))
+            used[index] = self._weighed(index, choice.genome[None])
         return choices, self._together(choices, best)
+
+    def _beside_the_leanest(self, fronts: Sequence[Front]) -> list[Choice | None]:
+        """What each model would take if the others took as little as their floors allow.
+
+        A front was made for no budget in particular: what is nearest to a floor within this one may be missing in it.
+        """
+        limits = self._limits.vector()
+        shared = np.where(limits[2 * len(fronts) :] > 0, limits[2 * len(fronts) :], np.finfo(float).tiny)
+        leanest = []
+        for index, front in enumerate(fronts):
+            allowed = np.flatnonzero(front.loss_points <= self._limits.loss_points[index])
+            rows = allowed if len(allowed) else np.arange(len(front))
+            share = (self._load.columns(index, front)[rows][:, LIMITED] / shared).max(axis=1)
+            leanest.append(front.take(rows[[int(share.argmin())]]))
+        return [
+            None if choice is None else self._choose(index, self._part(index, self._limits, leanest))
+            for index, choice in enumerate(self._alone)
+        ]
 
     def _choose(self, index: int, allowed: Budgets) -> Choice:
         member = self._members[index]
@@ -186,33 +213,39 @@ class _Sharing:
         within[: len(running)] = False
         return Limits.of_vector(np.where(within, used, limits))
 
-    def _part(self, index: int, limits: Limits, used: Sequence[Front] | None) -> Budgets:
-        """What is left for a model beside what the others use; all of it where nothing is said of them."""
+    def _part(self, index: int, limits: Limits, used: Sequence[Front] | None, mine: Front | None = None) -> Budgets:
+        """What is left for a model.
+
+        Args:
+            index: Which.
+            limits: Of all models.
+            used: What each uses; None where the model is to have everything.
+            mine: What it uses itself within the limits: that is left for it, whatever rounding says.
+        """
         own, full_percent = self._own[index], self._members[index].planner.reference.accuracy_percent
         rates_hz, memory_mib, power_mw = self._load.energy_rates_hz, limits.memory_mib, limits.power_mw
         rate_hz, computes_s = float(rates_hz[index]), np.full(len(self._members), np.nan)
-        told = "shared by all models: "
+        told = "shared by all models"
         if used is not None:
             others = [other for other in range(len(self._members)) if other != index]
             for other in others:
                 computes_s[other] = used[other].latency_s[0]
                 power_mw -= float(rates_hz[other] * used[other].energy_mj[0])
                 memory_mib -= float(used[other].memory_mib[0])
-            told = f"what {' and '.join(self._members[other].name for other in others)} leaves of "
-        latency_s = self._load.left_s(index, computes_s, limits)
-        if used is not None:
-            # What it uses itself is left for it, whatever rounding says, and where there is no limit any more.
-            mine = used[index]
+            told = f"what {' and '.join(self._members[other].name for other in others)} leaves of it"
+        latency_s = max(0.0, self._load.left_s(index, computes_s, limits))
+        power_mw, memory_mib = max(0.0, power_mw), max(0.0, memory_mib)
+        if mine is not None:
             power_mw = max(power_mw, rate_hz * float(mine.energy_mj[0]))
             memory_mib = max(memory_mib, float(mine.memory_mib[0]))
             latency_s = max(latency_s, float(mine.latency_s[0])) if isfinite(latency_s) else float(mine.latency_s[0])
         energy_mj = power_mw / rate_hz
         reasons = dict(own.reasons)
-        reasons["latency"] = f"{latency_s * 1e3:.3g} ms: {told}{_why(own.reasons['latency'])}"
+        reasons["latency"] = f"{latency_s * 1e3:.3g} ms: {_why(own.reasons['latency'])}; {told}"
         if isfinite(energy_mj):
-            reasons["energy"] = f"{energy_mj:.3g} mJ: {told}{limits.power_mw:.3g} mW for the inference of all models"
+            reasons["energy"] = f"{energy_mj:.3g} mJ: {limits.power_mw:.3g} mW for the inference of all models; {told}"
         if isfinite(memory_mib):
-            reasons["memory"] = f"{memory_mib:.3g} MiB: {told}{_why(own.reasons['memory'])}"
+            reasons["memory"] = f"{memory_mib:.3g} MiB: {_why(own.reasons['memory'])}; {told}"
         return msgspec.structs.replace(
             own,
             accuracy_percent=full_percent - float(limits.loss_points[index]),
@@ -221,32 +254,6 @@ class _Sharing:
             memory_mib=memory_mib if isfinite(memory_mib) else None,
             reasons=reasons,
         )
-
-    def _yielding(self) -> list[int]:
-        """The order in which limits give way, as indices into `Limits.vector`.
-
-        Of what each model has for itself, all of the lowest priority gives way before any of the next.
-        """
-        count = len(self._members)
-        order: list[int] = []
-        own: list[Quantity] = []
-
-        def give_own() -> None:
-            for model in reversed(range(count)):
-                for quantity in own:
-                    # How busy the engine may be concerns everyone's latency: it stands with the last to give way.
-                    order.extend([2 * count] if quantity == "latency" and model == 0 else [])
-                    order.append(model + count * _OWN.index(quantity))
-            own.clear()
-
-        for quantity in self._members[0].planner.policy.relaxation_order:
-            if quantity in _OWN:
-                own.append(quantity)
-                continue
-            give_own()
-            order.append(2 * count + (1 if quantity == "energy" else 2))
-        give_own()
-        return order
 
     def _together(self, choices: Sequence[Choice | None], best: Combination | None) -> Together:
         """What was decided; `best` is None where nobody had to give way."""
