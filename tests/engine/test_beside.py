@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import get_ident, get_native_id
 from typing import TypeVar
 
@@ -74,6 +75,16 @@ def test_the_onnx_engine_loads_beside_and_assembles_in_the_caller(small_bundle: 
     assert len(ran) == 1
     assert min(prepared.assemble_us, prepared.load_us, prepared.warm_us) > 0
     np.testing.assert_array_equal(prepared.subnet.run(x), OnnxEngine(small_bundle).prepare(genome).subnet.run(x))
+
+
+def test_threads_that_compute_frames_are_not_nicer(small_bundle: Bundle, beside: NiceThread) -> None:
+    """Those of a session would inherit it from the thread that makes the session."""
+    tasks = Path("/proc/self/task")
+    before = set(tasks.iterdir())
+    prepared = OnnxEngine(small_bundle, threads=2, beside=beside).prepare(small_bundle.space.smallest())
+    made = [int(thread.name) for thread in set(tasks.iterdir()) - before]
+    assert {niceness()} == {os.getpriority(os.PRIO_PROCESS, thread) for thread in made}
+    assert prepared.subnet.batch_sizes == (1,)
 
 
 def test_a_failure_beside_is_an_error_of_the_engine(small_bundle: Bundle) -> None:

@@ -250,6 +250,7 @@ class AsyncClient:
     async def _ask(self, outgoing: Outgoing) -> _Answer:
         if outgoing.id in self._waiting:
             raise ProtocolError(f"request {outgoing.id!r} is under way already; choose another id")
+        began_s = time.perf_counter()
         for _ in range(1 + self._retries):
             connection = self._connect()
             started_s = time.perf_counter()
@@ -270,7 +271,7 @@ class AsyncClient:
                 return _Answer(arrival.incoming, (arrival.at_s - started_s) * 1e6)
             finally:
                 del self._waiting[outgoing.id]
-        raise no_answer(self.endpoint, self._timeout_s * (1 + self._retries))
+        raise no_answer(self.endpoint, time.perf_counter() - began_s)
 
     async def _tell(self, frames: list[bytes]) -> None:
         """Send what has no answer."""

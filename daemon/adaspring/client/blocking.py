@@ -44,7 +44,8 @@ class Client(Closing):
         Args:
             endpoint: None for `default_endpoint`.
             model: Name of the model; None for the only one that is served.
-            timeout_s: Wait for an answer before asking again, in seconds; where the daemon goes away that is at once.
+            timeout_s: How long to wait for an answer before asking again, in seconds; a daemon that goes away is not
+                waited for.
             retries: Times to ask again.
             curve: Keys, for an endpoint on TCP.
 

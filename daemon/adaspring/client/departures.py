@@ -59,9 +59,13 @@ class Monitored:
 
 
 def close_monitored(socket: zmq.Socket[Any], monitor: zmq.Socket[Any]) -> None:
-    """Close a socket, unless it is closed already, and its monitor."""
-    # Before its monitor: libzmq would wait for room to tell what nobody takes in any more.
+    """Close a socket, unless it is closed already, and its monitor; again does nothing."""
     if not socket.closed:
+        # libzmq waits for room to tell the next event, and lets nobody end that meanwhile: so first there must be room.
+        told: zmq.Socket[bytes] = zmq.Socket.shadow(monitor)
+        while told.poll(0):
+            told.recv_multipart()
+        # Before its monitor: else it would wait for room to tell what nobody takes in any more.
         socket.disable_monitor()
     monitor.close(linger=0)
     socket.close()

@@ -64,7 +64,7 @@ def no_answer(endpoint: str, waited_s: float) -> ClientError:
         endpoint: Where the request was sent.
         waited_s: In seconds.
     """
-    return nobody_there(endpoint) or TimedOutError(f"no answer from {endpoint} within {waited_s:g} s")
+    return nobody_there(endpoint) or TimedOutError(f"no answer from {endpoint} within {round(waited_s, 1):g} s")
 
 
 def nobody_there(endpoint: str) -> ConnectError | None:

@@ -49,6 +49,7 @@ class Exchange:
         self._codec = codec
         self._under_way: dict[str, tuple[Outgoing, float]] = {}
         self._answers: dict[str, Answer] = {}
+        self._looked_s = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._socket = self._connect()
@@ -69,7 +70,11 @@ class Exchange:
         """
         if outgoing.id in self._under_way or outgoing.id in self._answers:
             raise ProtocolError(f"request {outgoing.id!r} is under way already; choose another id")
-        self._under_way[outgoing.id] = (outgoing, time.perf_counter())
+        now_s = time.perf_counter()
+        if not self._under_way and now_s - self._looked_s > LOOK_S:
+            # Who went away while nothing was under way took nothing along.
+            self._gone()
+        self._under_way[outgoing.id] = (outgoing, now_s)
         self._socket.send_multipart(outgoing.frames)
 
     def forget(self, request_id: str) -> None:
@@ -91,6 +96,7 @@ class Exchange:
             TimedOutError: If no answer came in time.
             ProtocolError: If what came is none.
         """
+        began_s = time.perf_counter()
         try:
             for _ in range(1 + self._retries):
                 until_s = time.perf_counter() + self._timeout_s
@@ -102,18 +108,22 @@ class Exchange:
         finally:
             # Also when the caller was interrupted: nobody waits for it any more.
             self._under_way.pop(request_id, None)
-        raise no_answer(self.endpoint, self._timeout_s * (1 + self._retries))
+        raise no_answer(self.endpoint, time.perf_counter() - began_s)
 
     def look(self, wait_s: float) -> bool:
-        """Take in one message, if one comes in time."""
-        return bool(self._socket.poll(round(wait_s * 1e3))) and self._receive(time.perf_counter() + self._timeout_s)
+        """Take in one message, if one comes in time; what was under way when the daemon went away is asked again."""
+        if self._socket.poll(round(wait_s * 1e3)):
+            return self._receive(time.perf_counter() + self._timeout_s)
+        if self._gone() and self._under_way:
+            self._reconnect()
+        return False
 
     def _receive(self, until_s: float) -> bool:
         """Take in one message, if one comes soon; False once time is up or the daemon is gone."""
         try:
             incoming = self._codec.open(self._socket.recv_multipart())
         except zmq.Again:
-            return not self._monitor.gone() and time.perf_counter() < until_s
+            return not self._gone() and time.perf_counter() < until_s
         if is_pushed(incoming.message):
             if incoming.id in self.pushed:
                 self.pushed[incoming.id].append(incoming)
@@ -121,6 +131,10 @@ class Exchange:
             _, sent_s = self._under_way.pop(incoming.id)
             self._answers[incoming.id] = Answer(incoming, (time.perf_counter() - sent_s) * 1e6)
         return time.perf_counter() < until_s
+
+    def _gone(self) -> bool:
+        self._looked_s = time.perf_counter()
+        return self._monitor.gone()
 
     def _reconnect(self) -> None:
         """Ask everything again: whatever the old connection still holds, nobody waits for it."""

@@ -48,7 +48,7 @@ class OnnxEngine:
             bundle: Verified bundle.
             threads: Threads of one frame. One is quickest for networks of well under a
                 millisecond: handing out work costs more than it saves.
-            beside: Runs what onnxruntime does of a preparation.
+            beside: Runs what onnxruntime does of a preparation, where one thread computes a frame.
 
         Raises:
             EngineError: If the bundle lacks a tensor.
@@ -59,7 +59,8 @@ class OnnxEngine:
         self._quantizer = Quantizer(bundle) if "int8" in bundle.space.spec.precisions else None
         self._shape = bundle.manifest.input.shape
         self._outputs = bundle.space.spec.outputs
-        self._beside = beside
+        # The threads of a session inherit the niceness of the one that makes it, and they are to compute frames.
+        self._beside = beside if threads == 1 else here
         self._options = {
             "float32": session_options(threads, in_blocks=len(self._shape) == IMAGE_AXES),
             "int8": session_options(threads, in_blocks=False),
