@@ -73,6 +73,7 @@ ridge = 0.1
 
 [accuracy]
 subnets = 40
+rows = 60
 """
 
 CLASSES = 3

@@ -28,6 +28,8 @@ def test_a_recipe_becomes_a_bundle_that_evaluates_as_its_card_says(
     assert card == (tmp_path / "bundle" / "card.md").read_text(encoding="utf-8")
     for said in ("Only for boxes.", "Somebody, Boxes, 2020.", f"{trained.full.instant_percent:.2f} %", "seed 1"):
         assert said in card
+    # Of the 72 rows of volunteer 3 as many as the recipe allows.
+    assert "| 60 validation rows |" in card
 
     assert 0 == main(["evaluate", str(recipe_path), *data, "--split", "test"])
     again = msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)

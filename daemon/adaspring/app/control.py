@@ -242,7 +242,8 @@ class ControlLoop:
 
         Raises:
             ConfigError: If no such model is served.
-            EngineError: If a subnet cannot be prepared; the active one goes on, and so do pins.
+            EngineError: If a subnet cannot be prepared; the active one goes on, and so does its pin. The other models
+                change all the same.
         """
         wanted = self._models.named(model)
         released = [wanted] if model else list(self._models)
@@ -251,13 +252,15 @@ class ControlLoop:
         pinned = [served for served in released if served.pinned]
         for served in pinned:
             served.pinned = False
-        try:
-            for served, swap in self._models.decide(Cause("operator", "an operator asked"), device, perf_counter()):
+        failure: EngineError | None = None
+        for served, swap in self._models.decide(Cause("operator", "an operator asked"), device, perf_counter()):
+            try:
                 self._decided(served, swap())
-        except EngineError:
-            for served in pinned:
-                served.pinned = True
-            raise
+            except EngineError as error:
+                served.pinned = served in pinned
+                failure = failure or error
+        if failure is not None:
+            raise failure
         return wanted.recent[-1]
 
     def pin(self, subnet: str, model: str | None = None) -> Evolution:
