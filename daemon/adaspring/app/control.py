@@ -164,15 +164,19 @@ class ControlLoop:
 
     def _try_evolve(self, cause: Cause, device: Context, seen_s: float) -> None:
         for served, swap in self._models.decide(cause, device, seen_s):
-            self._try_swap(served, swap, cause)
+            error = self._try_swap(served, swap)
+            if error is not None:
+                served.failed(self._clock())
+                subnet = served.evolver.active.current.subnet.name
+                self._announcer.failed(served.name, subnet, cause, error)
 
-    def _try_swap(self, served: Served, swap: Swap, cause: Cause) -> None:
+    def _try_swap(self, served: Served, swap: Swap) -> EngineError | None:
+        """Swap a model; what that failed of, where it did."""
         try:
             self._decided(served, swap())
         except EngineError as error:
-            served.failed(self._clock())
-            subnet = served.evolver.active.current.subnet.name
-            self._announcer.failed(served.name, subnet, cause, error)
+            return error
+        return None
 
     def _decided(self, served: Served, evolution: Evolution) -> Evolution:
         served.decided(evolution, self._clock())
@@ -252,15 +256,12 @@ class ControlLoop:
         pinned = [served for served in released if served.pinned]
         for served in pinned:
             served.pinned = False
-        failure: EngineError | None = None
-        for served, swap in self._models.decide(Cause("operator", "an operator asked"), device, perf_counter()):
-            try:
-                self._decided(served, swap())
-            except EngineError as error:
-                served.pinned = served in pinned
-                failure = failure or error
-        if failure is not None:
-            raise failure
+        swaps = self._models.decide(Cause("operator", "an operator asked"), device, perf_counter())
+        failed = [(served, error) for served, swap in swaps if (error := self._try_swap(served, swap))]
+        for served, _ in failed:
+            served.pinned = served in pinned
+        if failed:
+            raise failed[0][1]
         return wanted.recent[-1]
 
     def pin(self, subnet: str, model: str | None = None) -> Evolution:
