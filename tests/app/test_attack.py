@@ -26,6 +26,7 @@ from adaspring.app.status import Status
 from adaspring.cli.process import DaemonProcess
 from adaspring.serve.protocol import DEFAULT_LIMITS
 from adaspring.serve.server import HANDSHAKE_MS
+from tests.app.waiting import eventually
 
 X = np.ones((3, 32), dtype=np.float32)
 CONFIG: dict[str, Any] = {
@@ -87,7 +88,7 @@ def still_serving(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     serves(daemon)
     assert peak_mib(daemon) < BOUND_MIB
-    assert eventually(lambda: process.num_fds() <= before + SPARE_DESCRIPTORS)
+    assert eventually(lambda: process.num_fds() <= before + SPARE_DESCRIPTORS, PATIENCE_S)
 
 
 def serves(daemon: DaemonProcess) -> None:
@@ -100,16 +101,6 @@ def peak_mib(daemon: DaemonProcess) -> float:
     """The most memory that the daemon ever held."""
     status = Path(f"/proc/{daemon.process.pid}/status").read_text(encoding="ascii")
     return float(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether something comes true while one can wait for it."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not holds():
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def rejected(daemon: DaemonProcess) -> dict[str, int]:
@@ -233,7 +224,7 @@ def test_a_client_that_never_reads_is_left_behind(daemon: DaemonProcess) -> None
                         slow.send_multipart([b"OIPZ1", b"META", b"{}"], zmq.NOBLOCK)
                 return client.stats().undelivered > before
 
-            assert eventually(overflows)
+            assert eventually(overflows, PATIENCE_S)
         finally:
             slow.close()
 
@@ -274,7 +265,7 @@ def test_a_client_that_dies_in_the_middle_of_its_requests(daemon: DaemonProcess)
         client.kill()
     serves(daemon)
     with daemon.client(timeout_s=PATIENCE_S) as good:
-        assert eventually(lambda: good.stats().queue_depth == 0)
+        assert eventually(lambda: good.stats().queue_depth == 0, PATIENCE_S)
 
 
 def test_a_process_that_was_stopped_for_5_s_goes_on(daemon: DaemonProcess) -> None:
@@ -312,7 +303,7 @@ def test_a_full_disk_keeps_it_serving(
             with daemon.control() as control:
                 return msgspec.convert(control.call("status"), Status)
 
-        assert eventually(lambda: not status().profiling)
+        assert eventually(lambda: not status().profiling, PATIENCE_S)
         assert status().tables.estimate
         serves(daemon)
         assert 0 == daemon.stop()

@@ -22,6 +22,7 @@ from adaspring.engine import SubnetCache
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import InternalError, InvalidArgumentError, UnavailableError
 from adaspring.tables import DeviceTables
+from tests.app.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.app.conftest import Board, FaultyEngine, RunningLoop
@@ -34,16 +35,6 @@ X = np.random.default_rng(0).standard_normal((3, 32), dtype=np.float32)
 def status_of(control: ControlClient) -> Status:
     """As `adaspringctl` reads it."""
     return msgspec.convert(control.call("status"), Status)
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> bool:
-    """Whether something comes true in time."""
-    until_s = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > until_s:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def next_event(events: EventSubscriber, topic: str) -> Event:

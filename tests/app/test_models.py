@@ -27,6 +27,7 @@ from adaspring.errors import ConfigError, InvalidArgumentError
 from adaspring.resources import resource
 from adaspring.serve import protocol
 from tests.app.streaming import Oracle, Stream
+from tests.app.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.app.conftest import Board
@@ -260,6 +261,8 @@ def test_decisions_about_both_are_made_again(ample: Board, bundles: dict[str, Bu
             with running.control() as control:
                 first = [msgspec.convert(control.call("explain", model=name), Evolution) for name in MODELS]
                 control.call("evolve")
+            # Kept at the first look at the sensors, which a daemon that is stopped at once does not take.
+            assert eventually(lambda: all((tmp_path / f"last-{name}.json").exists() for name in MODELS))
             assert running.stop() == 0
         incumbents = [evolution.decision.incumbent for evolution in first if evolution.decision]
         assert [(expected == "warm")] * len(MODELS) == [incumbent is not None for incumbent in incumbents]
