@@ -260,6 +260,9 @@ def test_decisions_about_both_are_made_again(ample: Board, bundles: dict[str, Bu
             with running.control() as control:
                 first = [msgspec.convert(control.call("explain", model=name), Evolution) for name in MODELS]
                 control.call("evolve")
+                # What serves is noted with the first look at the sensors.
+                while not all((tmp_path / f"last-{name}.json").exists() for name in MODELS):
+                    time.sleep(0.01)
             assert running.stop() == 0
         incumbents = [evolution.decision.incumbent for evolution in first if evolution.decision]
         assert [(expected == "warm")] * len(MODELS) == [incumbent is not None for incumbent in incumbents]
