@@ -25,14 +25,16 @@ def batch(data_path: Path, recipe: Recipe) -> Batch:
 
 
 def _step(
-    recipe: Recipe, batch: Batch, arithmetic: Arithmetic | None = None, **changes: object
+    recipe: Recipe, batch: Batch, arithmetic: Arithmetic | None = None, subnet_weight: float = 1.0, **changes: object
 ) -> tuple[torch.Tensor, Losses]:
     """Gradient of all weights in a row, and the losses."""
     space, how = SearchSpace(recipe.space), msgspec.structs.replace(recipe.training, **changes)
     weights = initial_weights(space, how.seed, how.identity)
     for tensor in weights.values():
         tensor.requires_grad_()
-    stepper = Stepper(space, how, arithmetic or Arithmetic(torch.device("cpu"), "float32"), Team())
+    stepper = Stepper(
+        space, how, arithmetic or Arithmetic(torch.device("cpu"), "float32"), Team(), subnet_weight=subnet_weight
+    )
     losses = stepper.step(weights, lambda _weights, _genome: batch_norm, *batch, np.random.default_rng(5))
     return torch.cat(
         [torch.zeros_like(t).flatten() if t.grad is None else t.grad.flatten() for t in weights.values()]

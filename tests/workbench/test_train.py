@@ -6,11 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from adaspring.errors import StageOverError, WorkbenchError
 from adaspring.space import SearchSpace, lower
 from adaspring.workbench.augment import Batches
 from adaspring.workbench.augments import InertialAugment
+from adaspring.workbench.build import trained
 from adaspring.workbench.checkpoint import Checkpoint
 from adaspring.workbench.data import channel_scale, load_rows
 from adaspring.workbench.recipe import PhaseSection, Recipe
@@ -139,6 +141,24 @@ def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_refused(
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(WorkbenchError, match="cannot be resumed"):
         Checkpoint.load(checkpoint, "digest")
+
+
+def test_a_phase_goes_on_though_a_later_one_has_changed(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """What the earlier phases came to stays; the changed one wants its old checkpoint gone, and is trained anew."""
+
+    def run(recipe: Recipe) -> None:
+        space, quiet = SearchSpace(recipe.space), Console(quiet=True)
+        trained(recipe, space, data, work=tmp_path, resume=True, console=quiet, around=Surroundings())
+
+    run(recipe)
+    earlier = {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in ("backbone", "ensemble")}
+    settle = PhaseSection(epochs=3, learning_rate=1e-3, subnet_weight=0.5)
+    changed = msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, settle=settle))
+    with pytest.raises(WorkbenchError, match=r"settle.safetensors is of another recipe: remove it"):
+        run(changed)
+    (tmp_path / "settle.safetensors").unlink()
+    run(changed)
+    assert earlier == {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in earlier}
 
 
 def test_a_stage_that_is_over_leaves_a_checkpoint_to_go_on_from(

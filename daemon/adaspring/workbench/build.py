@@ -19,7 +19,7 @@ from adaspring.workbench.evaluate import Evaluation
 from adaspring.workbench.finish import finish
 from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
-from adaspring.workbench.recipe import Recipe
+from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.sampling import diverse, with_ends
 from adaspring.workbench.statistics import fit, record
 from adaspring.workbench.supernet import Weights, initial_weights
@@ -34,6 +34,9 @@ from adaspring.workbench.train import (
     train,
 )
 from adaspring.workbench.transform import transformed
+
+#: Phases of a training, in their order.
+PHASES = ("backbone", "ensemble", "settle")
 
 
 def build(
@@ -106,11 +109,8 @@ def trained(
     Where `initial` is given, training starts from what it returns instead of from random weights.
     """
     how = recipe.training
-    # Precision is chosen when all is trained: offering another one asks for no training.
-    in_float = msgspec.structs.replace(recipe.space, precisions=("float32",))
-    facts = (recipe.data, recipe.preprocessing, in_float, how, recipe.statistics)
-    digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
-    checkpoints = {name: work / f"{name}.safetensors" for name in ("backbone", "ensemble", "settle")}
+    digests = {name: _digest(recipe, name) for name in PHASES}
+    checkpoints = {name: work / f"{name}.safetensors" for name in PHASES}
     if not resume and around.team.leads:
         for checkpoint in checkpoints.values():
             checkpoint.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def trained(
                 data,
                 begin,
                 checkpoint=checkpoints[name],
-                recipe=digest,
+                recipe=digests[name],
                 around=around,
                 report=lambda epoch: tell(_line(epoch)),
             )
@@ -146,8 +146,19 @@ def trained(
         return weights | fit(space, observed, recipe.statistics.ridge)
 
     weights = run("settle", settle_phase(space, how), fitted)
-    done = (path for path in checkpoints.values() if path.exists())
-    return weights, sum(Checkpoint.load(path, digest).spent_s for path in done)
+    done = ((path, digests[name]) for name, path in checkpoints.items() if path.exists())
+    return weights, sum(Checkpoint.load(path, digest).spent_s for path, digest in done)
+
+
+def _digest(recipe: Recipe, phase: str) -> str:
+    """Digest of what decides how a phase ends: the phases behind it, and what follows them, do not."""
+    # Precision is chosen when all is trained: offering another one asks for no training.
+    in_float = msgspec.structs.replace(recipe.space, precisions=("float32",))
+    later = dict.fromkeys(PHASES[PHASES.index(phase) + 1 :], PhaseSection(epochs=0, learning_rate=0.0))
+    how = msgspec.structs.replace(recipe.training, **later)
+    statistics = None if later else recipe.statistics
+    facts = (recipe.data, recipe.preprocessing, in_float, how, statistics)
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
 def _described(recipe: Recipe, rows: Rows) -> str:

@@ -88,7 +88,9 @@ class Checkpoint:
         except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
             raise WorkbenchError(f"checkpoint {path} cannot be resumed: {error}") from error
         if facts["recipe"] != recipe:
-            raise WorkbenchError(f"checkpoint {path} is of another recipe: train without --resume")
+            raise WorkbenchError(
+                f"checkpoint {path} is of another recipe: remove it to train this phase anew, or train without --resume"
+            )
         groups: dict[str, Weights] = {"weights": {}, "average": {}, "best": {}, "moments": {}}
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")

@@ -60,6 +60,7 @@ class Stepper:
         arithmetic: Where and in what precision.
         team: Who else computes a share of it.
         alone: Whether the full network learns without its subnets.
+        subnet_weight: Weight of the gradient of each subnet beside that of the full network.
     """
 
     space: SearchSpace
@@ -67,6 +68,7 @@ class Stepper:
     arithmetic: Arithmetic
     team: Team
     alone: bool = False
+    subnet_weight: float = 1.0
 
     def step(
         self,
@@ -131,7 +133,7 @@ class Stepper:
         loss = functional.cross_entropy(logits, lesson.answers)
         if self.how.distil:
             loss = loss + self.how.feature_weight * distance / len(student)
-        torch.autograd.backward(self.how.subnet_weight * loss)
+        torch.autograd.backward(self.subnet_weight * loss)
         return loss.detach()
 
     def _spread(self, targets: dict[int, Tensor]) -> dict[int, Tensor]:

@@ -34,10 +34,18 @@ class InputSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PhaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One phase of the training: passes over the training rows, and the peak of the cosine."""
+    """One phase of the training.
+
+    Attributes:
+        epochs: Passes over the training rows.
+        learning_rate: Peak of the cosine.
+        subnet_weight: Weight of the gradient of each subnet beside that of the full network. Many
+            subnets together outvote the network that teaches them all where each counts as much.
+    """
 
     epochs: int
     learning_rate: float
+    subnet_weight: float = 1.0
 
 
 class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +62,6 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         batch: Rows of one step of the full network.
         random_subnets: Subnets drawn in each step beside the full and the smallest.
         subnet_rows: Rows of the batch that each of them sees.
-        subnet_weight: Weight of the gradient of each subnet beside that of the full network. Many
-            subnets together outvote the network that teaches them all where each counts as much.
         feature_weight: Weight of the distance between the features of a subnet and those
             of the full network, slot by slot, beside the distance of the answers.
         identity: Share of the identity in the initial weights of slots of stride 1.
@@ -93,7 +99,6 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Literal["float32", "bfloat16"] = "float32"
     patience: int = 0
     backbone: PhaseSection | None = None
-    subnet_weight: float = 1.0
 
     @property
     def epochs(self) -> int:

@@ -200,7 +200,7 @@ def train(
     optimizer = _optimizer(weights, how)
     restore_moments(optimizer, weights, place(state.moments))
 
-    stepper = Stepper(space, how, around.arithmetic, around.team, alone=phase.alone)
+    stepper = Stepper(space, how, around.arithmetic, around.team, phase.alone, phase.how.subnet_weight)
     judge = _Judge(space, phase, data, around.arithmetic, how)
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
