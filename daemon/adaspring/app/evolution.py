@@ -192,7 +192,7 @@ class Evolver:
         """Warm the active subnet for batches, behind the flip: until it is, its frames are computed one by one.
 
         Args:
-            crowd: The most requests that waited together of late. Larger batches are not
+            crowd: The most requests that might have been computed together of late. Larger batches are not
                 warmed: that takes longer than all else behind a flip, mostly for nobody.
         """
         spec = self._space.spec

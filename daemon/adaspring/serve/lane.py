@@ -67,11 +67,11 @@ class Lane:
         """
         self.batching = Batching(curve)
 
-    def crowded(self, waiting: int) -> None:
-        """Note how many requests wait together, when one of this model is next."""
-        self._crowd = max(self._crowd, waiting)
+    def crowded(self, requests: int) -> None:
+        """Note how many requests might be computed together now."""
+        self._crowd = max(self._crowd, requests)
 
     def crowd(self) -> int:
-        """The most requests that waited together since the last call; zero where none waited for another."""
+        """The most that might have been since the last call; zero where none waited for another."""
         crowd, self._crowd = self._crowd, 0
         return crowd

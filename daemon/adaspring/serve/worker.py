@@ -85,11 +85,12 @@ class Worker:
     def _next(self, lane: Lane, generation: Generation, batching: Batching) -> list[Work]:
         waiting = len(self._queue)
         if waiting > 1:
-            lane.crowded(waiting)
-            warmed = generation.subnet.batch_sizes
             # Half of who waits: while the other half is computed, the clients of the first make their next requests.
             # All at once, engine and clients would wait for each other in turns.
-            largest = min(batching.largest(generation.number, warmed), (waiting + 1) // 2)
+            half = (waiting + 1) // 2
+            lane.crowded(half)
+            warmed = generation.subnet.batch_sizes
+            largest = min(batching.largest(generation.number, warmed), half)
             if largest > 1:
                 return self._queue.pop(largest, batching.fits(self._clock(), warmed))
         return self._queue.pop()
