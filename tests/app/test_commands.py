@@ -33,6 +33,11 @@ def of(what: str, model: str | None) -> str:
 class Operator:
     """Stands for the control loop: says what it was asked, and fails where its subnet asks for it."""
 
+    @property
+    def views(self) -> Operator:
+        """It shows what it is asked for, too."""
+        return self
+
     def status(self, model: str | None = None) -> Any:
         """A status."""
         return of("status", model)

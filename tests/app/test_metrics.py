@@ -39,9 +39,9 @@ def asked(run_loop: Run, exporter: MetricsExporter) -> RunningLoop:
     with running.client() as client:
         for _ in range(LEAST_FRAMES):
             client.infer(X)
-    while sum(running.loop.status().totals.request_us.counts) < LEAST_FRAMES:
+    while sum(running.loop.views.status().totals.request_us.counts) < LEAST_FRAMES:
         pass
-    exporter.observe(running.loop)
+    exporter.observe(running.loop.views)
     return running
 
 
@@ -55,7 +55,7 @@ def test_text_file_tells_what_the_status_tells(run_loop: Run, tmp_path: Path) ->
     assert told["adaspring_evolutions_total", "start", "toy"] == 1
     assert told["adaspring_context_battery_percent", "toy"] == 90.0
     assert told["adaspring_frame_latency_seconds", "95", "measured", "toy"] > 0
-    assert told["adaspring_accuracy_percent", "toy"] == running.loop.status().predicted.accuracy_percent
+    assert told["adaspring_accuracy_percent", "toy"] == running.loop.views.status().predicted.accuracy_percent
     for named in (
         *("adaspring_queue_depth", "adaspring_generation", "adaspring_frame_energy_joules", "adaspring_info"),
         *(
@@ -65,7 +65,7 @@ def test_text_file_tells_what_the_status_tells(run_loop: Run, tmp_path: Path) ->
         ),
     ):
         assert any(name == named for name, *_ in told), named
-    context = running.loop.status().context
+    context = running.loop.views.status().context
     assert told["adaspring_context_memory_available_bytes", "toy"] == (context.memory_available_mib or 0.0) * 2**20
     quantities = {name: value for name, value in msgspec.structs.asdict(context).items() if name != "at_s"}
     known = [name for name, value in quantities.items() if isinstance(value, bool | int | float)]
@@ -112,7 +112,7 @@ def test_folder_that_is_not_there_is_told_once(run_loop: Run, tmp_path: Path, ca
     exporter = MetricsExporter(MetricsConfig(textfile=str(tmp_path / "none" / "m.prom")), clock=lambda: now_s)
     running = asked(run_loop, exporter)
     now_s += 60.0
-    exporter.observe(running.loop)
+    exporter.observe(running.loop.views)
     exporter.close()
     assert len([line for line in caplog.messages if "serving goes on" in line]) == 1
 

@@ -14,8 +14,8 @@ from adaspring.serve.protocol import Event
 COMMANDS = ("status", "explain", "tables", "snapshot", "decisions", "evolve", "pin", "unpin", "reload")
 
 
-class Operations(Protocol):
-    """What commands act on: the control loop. A model need not be named where there is one."""
+class Seen(Protocol):
+    """What commands show; see `app.views`. A model need not be named where there is one."""
 
     def status(self, model: str | None = None) -> Status:
         """The daemon at this moment."""
@@ -26,11 +26,19 @@ class Operations(Protocol):
     def tables(self, model: str | None = None) -> TablesView:
         """What is decided from, and how it was corrected."""
 
-    def snapshot(self) -> list[Event]:
-        """The newest event of every topic."""
-
     def decisions(self) -> list[Evolution]:
         """Recent evolutions, oldest first."""
+
+
+class Operations(Protocol):
+    """What commands act on: the control loop. A model need not be named where there is one."""
+
+    @property
+    def views(self) -> Seen:
+        """What it shows."""
+
+    def snapshot(self) -> list[Event]:
+        """The newest event of every topic."""
 
     def reload(self) -> None:
         """Take what is configured and installed now."""
@@ -58,16 +66,16 @@ def answer(server: ControlServer, request: ControlRequest, operations: Operation
 
 def _carry_out(request: ControlRequest, operations: Operations) -> Any:
     of_a_model: dict[str, Callable[[str | None], Any]] = {
-        "status": operations.status,
-        "explain": operations.explain,
-        "tables": operations.tables,
+        "status": operations.views.status,
+        "explain": operations.views.explain,
+        "tables": operations.views.tables,
         "evolve": operations.evolve,
         # Letting the search decide again is what ends a pin.
         "unpin": operations.evolve,
     }
     of_all: dict[str, Callable[[], Any]] = {
         "snapshot": operations.snapshot,
-        "decisions": operations.decisions,
+        "decisions": operations.views.decisions,
         "reload": operations.reload,
     }
     command, arguments = request.command, dict(request.arguments)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic, perf_counter
 
-import adaspring
 from adaspring.app.announce import Announcer
 from adaspring.app.commands import answer
 from adaspring.app.evolution import Evolution
@@ -15,7 +14,8 @@ from adaspring.app.group import ModelGroup, Swap
 from adaspring.app.messages import Message, told
 from adaspring.app.observe import AllObserver
 from adaspring.app.served import Served
-from adaspring.app.status import Status, TablesView, measured, slot_views
+from adaspring.app.status import Status
+from adaspring.app.views import Views
 from adaspring.context import Monitor
 from adaspring.context.model import Context
 from adaspring.decide import Cause
@@ -40,6 +40,7 @@ class ControlLoop:
     """Runs in the main thread until stopped; also what operators' commands act on.
 
     Attributes:
+        views: What operators and observers see.
         again: Whether it ended in order to begin again with what is configured and installed now.
     """
 
@@ -80,8 +81,7 @@ class ControlLoop:
             clock: Monotonic, in seconds.
         """
         self._models = ModelGroup(models, seed)
-        self._device = device
-        self._engine = engine
+        self.views = Views(self._models, monitor, data, device=device, engine=engine, boot_id=boot_id, clock=clock)
         self._interval_s = interval_s
         self._spin_us = spin_us
         self._monitor = monitor
@@ -90,11 +90,9 @@ class ControlLoop:
         self._announcer = announcer
         self._check = check
         self._observers = observers
-        self._boot_id = boot_id
         self._clock = clock
         self.again = False
         self._reload_asked = False
-        self._started_s = clock()
         self._stopping = False
         for served in models:
             self._decided(served, served.first)
@@ -153,7 +151,7 @@ class ControlLoop:
             for observer in served.observers:
                 observer.observe(_OneModel(self, served.name))
         for watcher in self._observers:
-            watcher.observe(self)
+            watcher.observe(self.views)
 
     def _shed(self) -> None:
         emergency = self._models.emergency
@@ -195,48 +193,6 @@ class ControlLoop:
                 self._try_evolve(cause, device, perf_counter())
 
     # What operators ask for; see `app.commands`.
-
-    def status(self, model: str | None = None) -> Status:
-        """The daemon at this moment, and one of its models: the one of the highest priority where none is named.
-
-        Raises:
-            ConfigError: If no such model is served.
-        """
-        served = self._models.named(model)
-        planner, generation = served.evolver.planner, served.evolver.active.current
-        genome = generation.subnet.genome
-        return Status(
-            version=adaspring.__version__,
-            model=served.name,
-            bundle_version=served.bundle.manifest.version,
-            device=self._device,
-            engine=self._engine,
-            boot_id=self._boot_id,
-            uptime_s=self._clock() - self._started_s,
-            subnet=generation.subnet.name,
-            slots=slot_views(served.bundle.space, genome),
-            generation=generation.number,
-            pinned=served.pinned,
-            profiling=planner.tables.facts.estimate and served.keeper.rebuilding,
-            predicted=planner.predict(genome),
-            full_energy_mj=planner.reference.energy_mj * planner.energy_factor,
-            budgets=served.budgets,
-            measured=measured(served.counters.recent_us()),
-            latency_correction=planner.latency_correction_of(genome),
-            context=served.context,
-            readings=self._monitor.readings,
-            tables=planner.tables.facts,
-            requests=self._data.statistics(None if len(self._models) == 1 else served.name),
-            evolutions=sum(served.tally.totals.evolutions.values()),
-            last_evolution=served.recent[-1],
-            totals=served.tally.totals,
-            models=self._models.names,
-            priority=served.priority,
-        )
-
-    def statuses(self) -> list[Status]:
-        """See `AllObserved.statuses`."""
-        return [self.status(name) for name in self._models.names]
 
     def evolve(self, model: str | None = None) -> Evolution:
         """Decide and swap now, for the context as it is; pins end: that of the model that is named, or all.
@@ -284,21 +240,6 @@ class ControlLoop:
         served.pinned = True
         return self._decided(served, evolution)
 
-    def tables(self, model: str | None = None) -> TablesView:
-        """What is decided from, and how it was corrected; arguments and errors are those of `status`."""
-        return self._models.named(model).keeper.view()
-
-    def explain(self, model: str | None = None) -> Evolution:
-        """The newest evolution: why the active subnet is the active one; arguments and errors as of `status`."""
-        return self._models.named(model).recent[-1]
-
-    def decisions(self) -> list[Evolution]:
-        """Recent evolutions, oldest first."""
-        return sorted(
-            (evolution for served in self._models for evolution in served.recent),
-            key=lambda evolution: evolution.at_s,
-        )
-
     def snapshot(self) -> list[Event]:
         """The newest event of every topic that had one."""
         return self._announcer.newest()
@@ -331,7 +272,7 @@ class _OneModel:
         self._model = model
 
     def status(self) -> Status:
-        return self._loop.status(self._model)
+        return self._loop.views.status(self._model)
 
     def start_over(self, why: str) -> None:
         self._loop.start_over(why)

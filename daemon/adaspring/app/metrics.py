@@ -196,9 +196,9 @@ class MetricsExporter:
                     f"metrics.http_address {config.http_address}, port {config.http_port}: {error.strerror}"
                 ) from error
 
-    def observe(self, loop: AllObserved) -> None:
+    def observe(self, views: AllObserved) -> None:
         """See `AllObserver.observe`."""
-        self._collector.statuses = loop.statuses()
+        self._collector.statuses = views.statuses()
         if self._config.textfile and self._clock() >= self._next_s:
             self._next_s = self._clock() + self._config.interval_s
             self._write(Path(self._config.textfile))

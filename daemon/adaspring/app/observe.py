@@ -28,7 +28,7 @@ class Observer(Protocol):
 
 
 class AllObserved(Protocol):
-    """What an observer of all models sees of the control loop."""
+    """What an observer of all models sees; see `app.views`."""
 
     def statuses(self) -> list[Status]:
         """The daemon at this moment with each of its models, the highest priority first."""
@@ -37,7 +37,7 @@ class AllObserved(Protocol):
 class AllObserver(Protocol):
     """Looks at all models; see `Observer`."""
 
-    def observe(self, loop: AllObserved) -> None:
+    def observe(self, views: AllObserved) -> None:
         """Look once more."""
 
     def close(self) -> None:
