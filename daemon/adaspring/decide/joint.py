@@ -29,8 +29,8 @@ CEILING = 100.0
 TRIED_PRICES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 #: Combinations of all models but the last that are looked at together; memory is bounded by it.
 CHUNK = 4096
-#: Partial combinations looked at in one search, which takes a desktop core about a second. Beyond it the best so far is taken, and
-#: said not to be proven. Counted and not timed, so that the same inputs give the same outcome.
+#: Partial combinations looked at in one search, which takes a core of a server about a second. Beyond it the best so
+#: far is taken, and said not to be proven. Counted and not timed, so that the same inputs give the same outcome.
 MOST_LOOKED_AT = 1 << 24
 
 
