@@ -109,6 +109,5 @@ def test_a_real_slowdown_is_learned_and_evaded(burner: Burner, board: Path) -> N
             if chosen_late <= 0.1:
                 break
         assert late > 0.5
-        # On a machine that others use some frames are late whatever is chosen.
-        assert chosen_late < late / 2
+        assert chosen_late <= 0.1
         assert status_of(daemon).subnet != full

@@ -108,7 +108,8 @@ class Exchange:
         finally:
             # Also when the caller was interrupted: nobody waits for it any more.
             self._under_way.pop(request_id, None)
-        raise no_answer(self.endpoint, time.perf_counter() - began_s)
+        # Less than was agreed on where the daemon went away.
+        raise no_answer(self.endpoint, min(time.perf_counter() - began_s, self._timeout_s * (1 + self._retries)))
 
     def look(self, wait_s: float) -> bool:
         """Take in one message, if one comes in time; what was under way when the daemon went away is asked again."""

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: By how much the thread is nicer than the one that starts it: it gets a third of a core that others want whole.
+#: By how much the thread is nicer than the one that starts it: it gets a third of what each of the others gets.
 #: Nicer still, and a busy device would adapt late.
 NICER = 5
 

@@ -13,12 +13,11 @@ from adaspring.space.lowering import (
     max_input_width,
     run_block,
 )
-from adaspring.space.operators import EXPANSION, OPERATORS, Conv, Operator
+from adaspring.space.operators import OPERATORS, Conv, Operator
 from adaspring.space.space import SKIP, Choice, Genome, SearchSpace
 from adaspring.space.spec import SlotSpec, SpaceSpec
 
 __all__ = [
-    "EXPANSION",
     "HEAD",
     "OPERATORS",
     "SKIP",

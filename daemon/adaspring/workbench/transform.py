@@ -15,7 +15,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from adaspring.space import EXPANSION, HEAD, Block, SearchSpace, lower, lower_slot, max_input_width
+from adaspring.space import HEAD, Block, SearchSpace, lower, lower_slot, max_input_width
 from adaspring.workbench.factorise import over_axes, over_channels, over_inputs, per_channel
 from adaspring.workbench.supernet import Weights
 
@@ -142,10 +142,10 @@ def _dwsep(weight: Tensor, _rank: int) -> dict[str, Tensor]:
     return dict(zip(("depthwise", "pointwise"), per_channel(weight), strict=True))
 
 
-def _inverted(weight: Tensor, _rank: int) -> dict[str, Tensor]:
+def _inverted(weight: Tensor, inside: int) -> dict[str, Tensor]:
     inputs, point = weight.shape[1], (1,) * (weight.ndim - 2)
-    depthwise, project = per_channel(weight, EXPANSION)
-    copies = torch.eye(inputs).repeat_interleave(EXPANSION, dim=0)
+    depthwise, project = per_channel(weight, inside // inputs)
+    copies = torch.eye(inputs).repeat_interleave(inside // inputs, dim=0)
     return {"widen": copies.reshape(-1, inputs, *point), "depthwise": depthwise, "project": project}
 
 
