@@ -215,7 +215,10 @@ def test_flooding_client_gets_no_more_than_its_share(
 def test_what_waits_is_computed_together_where_that_pays(
     serve_toy: ServeToy, raw_client: Connect, toy_subnet: type[ToySubnet]
 ) -> None:
-    """Half of those that wait make a batch; each request gets its own outputs and is told of the batch."""
+    """Half of those that wait make a batch; each request gets its own outputs and is told of the batch.
+
+    No deadline is missed for one.
+    """
     subnet = toy_subnet(held=True)
     plane = serve_toy(subnet)
     plane.lane.batch_by({2: 1.2, 4: 1.5})
@@ -225,7 +228,7 @@ def test_what_waits_is_computed_together_where_that_pays(
     clients[0].send(infer("running"))
     wait_until(lambda: plane.plane.statistics().received == 2)
     for number, client in enumerate(clients):
-        client.send(infer(str(number), X * number, timeout_us=60_000_000))
+        client.send(infer(str(number), X * number, timeout_us=60_000_000 if number < 7 else 1_000_000))
     settle()
     subnet.permits.release(10)
     running = clients[0].receive().header
