@@ -29,7 +29,7 @@ from adaspring.app.signature import pipeline_of, signature
 from adaspring.bundle import Bundle
 from adaspring.context import Monitor
 from adaspring.decide import Cause, Planner
-from adaspring.engine import Active, NiceThread, SubnetCache
+from adaspring.engine import Active, SubnetCache, YieldingThread
 from adaspring.engine.assemble import Assembler
 from adaspring.engine.base import warm
 from adaspring.engine.onnx.engine import OnnxEngine
@@ -53,7 +53,7 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     bundle = har()
     # As the daemon does; the thread ends with the process.
-    engine = OnnxEngine(bundle, beside=NiceThread())
+    engine = OnnxEngine(bundle, beside=YieldingThread())
     activities, evolver = _activities(bundle, engine)
     with tempfile.TemporaryDirectory() as folder, _serving(f"ipc://{folder}/infer.sock", bundle, evolver.active) as at:
         with load(at, rate_hz=None) as frames:

@@ -29,6 +29,7 @@ from adaspring.client import AsyncClient, EventSubscriber, Result
 from adaspring.engine.base import Active
 from adaspring.errors import ConfigError
 from adaspring.resources import resource
+from adaspring.scheduling import LONG_SLICE_MS, slice_ms
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import ModelSignature
@@ -316,6 +317,21 @@ def test_an_idle_daemon_sleeps(small_bundle_folder: Path, har_board: Board) -> N
         before, began_s = wakeups(daemon.process.pid), time.monotonic()
         time.sleep(4.0)
         assert wakeups(daemon.process.pid) - before <= 10 * (time.monotonic() - began_s)
+
+
+@pytest.mark.skipif(slice_ms() is None, reason="this kernel is older than 6.12 and tells no slices")
+def test_the_control_thread_gives_way_to_those_that_carry_frames(small_bundle_folder: Path, har_board: Board) -> None:
+    """It runs in long slices, and so is interrupted at once; the others run in those that all have."""
+    device = {"profile": "generic-x86_64", "background_profiling": False}
+    with DaemonProcess({"bundle": str(small_bundle_folder), "device": device}, sysroot=har_board.root) as daemon:
+        with daemon.client() as client:
+            client.infer(np.zeros((3, 32), dtype=np.float32))
+        control = daemon.process.pid
+        threads = [int(task.name) for task in Path(f"/proc/{control}/task").iterdir()]
+        slices = {thread: slice_ms(thread) for thread in threads}
+    assert slices.pop(control) == LONG_SLICE_MS
+    # The thread that loads subnets beside frames gives way as well; that of the data plane and of libzmq do not.
+    assert len([own for own in slices.values() if own != LONG_SLICE_MS]) >= 3
 
 
 @pytest.mark.parametrize(("name", "engine"), [("auto", "torch"), ("onnxruntime", "onnxruntime")])

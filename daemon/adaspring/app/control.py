@@ -20,6 +20,7 @@ from adaspring.context import Monitor
 from adaspring.context.model import Context
 from adaspring.decide import Cause
 from adaspring.errors import AdaSpringError, ConfigError, EngineError
+from adaspring.scheduling import giving_way
 from adaspring.serve.control import ControlServer
 from adaspring.serve.protocol import Event
 from adaspring.serve.server import DataPlane
@@ -110,7 +111,11 @@ class ControlLoop:
         self._control.wake()
 
     def run(self) -> None:
-        """Turn until stopped."""
+        """Turn until stopped, giving way to the threads that carry frames."""
+        with giving_way():
+            self._turn()
+
+    def _turn(self) -> None:
         next_tick_s = self._clock() + self._interval_s
         next_ping_s = self._clock() + self._announcer.ping_s
         while not self._stopping:

@@ -30,7 +30,7 @@ from adaspring.boards import DeviceProfile
 from adaspring.bundle import Bundle, Store
 from adaspring.context.model import Context
 from adaspring.decide import Choice, Member, Planner, Policy, Together, Trigger, choose_together
-from adaspring.engine import Beside, Engine, NiceThread, SubnetCache, make_engine
+from adaspring.engine import Beside, Engine, SubnetCache, YieldingThread, make_engine
 from adaspring.errors import GenomeError
 from adaspring.profile import tables_path
 from adaspring.serve.lane import Lane
@@ -116,7 +116,7 @@ def open_models(config: Config, board: DeviceProfile, stack: ExitStack) -> list[
     Raises:
         AdaSpringError: If one cannot be served; the message says what to mend.
     """
-    beside = NiceThread()
+    beside = YieldingThread()
     stack.callback(beside.close)
     models = [_open(model, config, board, beside, stack) for model in config.served]
     check_names([model.bundle.manifest.name for model in models])
