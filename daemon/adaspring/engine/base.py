@@ -101,11 +101,6 @@ class Active:
         return generation
 
 
-#: Runs before the first frame. The first run of a session allocates and packs and
-#: takes about twice the steady time; the second is within a tenth of it.
-WARM_RUNS = 2
-
-
 def warm_batches(subnet: Subnet, shape: tuple[int, ...], sizes: Iterable[int]) -> None:
     """Warm a subnet for batches, beside whatever it answers meanwhile.
 
@@ -120,11 +115,13 @@ def warm_batches(subnet: Subnet, shape: tuple[int, ...], sizes: Iterable[int]) -
 
 
 def warm(subnet: Subnet, batch: Batch) -> None:
-    """Run a subnet until its latency is steady.
+    """Run a subnet once: the first run of a session allocates and packs, and takes several times as long as others.
+
+    The next one, a frame's, is not quite steady yet; to run it in advance would keep the subnet back for longer than
+    that frame gains by it.
 
     Args:
         subnet: The subnet.
         batch: A batch of the size that it will be given.
     """
-    for _ in range(WARM_RUNS):
-        subnet.run(batch)
+    subnet.run(batch)
