@@ -104,6 +104,13 @@ def test_reload_keeps_the_process(serving: Machine) -> None:
     serving.run("cp /tmp/before.toml /etc/adaspring/adaspringd.toml")
 
 
+def test_threads_may_be_idle_and_come_back(serving: Machine) -> None:
+    """The unit's limit and sandbox allow it, so no thread has to be nicer than the others instead."""
+    process = shown(serving, "MainPID")
+    assert "20" in serving.run(f"grep 'Max nice priority' /proc/{process}/limits")
+    assert {"0"} == set(serving.run(f"cat /proc/{process}/task/*/stat | awk '{{print $19}}'").split())
+
+
 def test_tcp_with_keys_that_only_root_reads(serving: Machine) -> None:
     """With tcp.conf a client that has a listed key is answered; the daemon got the keys as credentials."""
     serving.run("adaspringctl keys daemon --folder /etc/adaspring/curve && adaspringctl keys laptop --folder /root")
