@@ -223,7 +223,8 @@ class Planner:
     def budgets(self, context: Context, corrections: Corrections) -> Budgets:
         """What a context allows the model, were it alone on the device."""
         energy_mj = self.reference.energy_mj * corrections.energy_factor
-        return budgets(self.policy, context, msgspec.structs.replace(self.reference, energy_mj=energy_mj))
+        reference = msgspec.structs.replace(self.reference, energy_mj=energy_mj)
+        return budgets(self.policy, context, reference, corrections.tail_ratio)
 
     def corrected(self, context: Context, genome: Genome | None) -> Corrections:
         """What was learned under the condition of a context, which holds from here on, also about one subnet."""

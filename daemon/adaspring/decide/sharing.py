@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from adaspring.context.model import Context
-from adaspring.decide.budgets import Budgets, latency_asked_s, planned_rate_hz
+from adaspring.decide.budgets import Budgets, asked_in_the_mean_s, planned_rate_hz
 from adaspring.decide.decision import Relaxed, Together
 from adaspring.decide.demands import LIMITED, Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
@@ -103,7 +103,7 @@ class _Sharing:
             waiting=np.array([member.context.queue_depth or 0.0 for member in members]),
         )
         self._limits = self._with_slack(self._wanted(device))
-        #: The best for each model, were all that there is its own; None for one that is pinned.
+        #: The best for each model, were all that there is its own; None for one that is pinned. Bounds are theirs.
         self._alone = [
             None if member.pinned else self._choose(index, self._part(index, self._limits, None))
             for index, member in enumerate(members)
@@ -136,7 +136,20 @@ class _Sharing:
             # Within what is left beside the others there may be something better than the front had.
             choices[index] = choice = self._choose(index, self._part(index, best.limits, used, used[index]))
             used[index] = self._weighed(index, choice.genome[None])
+        if best.relaxed:
+            self._alone = self._within_relaxed(best.limits, used)
         return choices, self._together(choices, best)
+
+    def _within_relaxed(self, limits: Limits, used: Sequence[Front]) -> list[Choice | None]:
+        """What each model would take of all that there is, once limits gave way.
+
+        No combination within these limits scores less than the bounds of these searches together, whether its subnets
+        are members of the fronts or not.
+        """
+        return [
+            None if choice is None else self._choose(index, self._part(index, limits, None, mine))
+            for index, (choice, mine) in enumerate(zip(self._alone, used, strict=True))
+        ]
 
     def _beside_the_leanest(self, fronts: Sequence[Front]) -> list[Choice | None]:
         """What each model would take if the others took as little as their floors allow.
@@ -185,7 +198,7 @@ class _Sharing:
             self._members, self._own, self._corrections, self._load.energy_rates_hz.tolist(), strict=True
         ):
             losses.append(member.planner.reference.accuracy_percent - own.accuracy_percent)
-            latencies.append(latency_asked_s(member.planner.policy, member.context)[0])
+            latencies.append(asked_in_the_mean_s(member.planner.policy, member.context, corrections.tail_ratio))
             # A mission shares what the battery holds among the frames of all models.
             cap_mj = member.planner.budgets(device, corrections).energy_mj
             powers_mw.append(inf if cap_mj is None else rate_hz * cap_mj)
@@ -271,7 +284,7 @@ class _Sharing:
             subnets=tuple(subnets),
             contended=best is not None,
             objective=objective,
-            bound=None if relaxed else bound,
+            bound=bound,
             proven=best is None or best.proven,
             relaxed=relaxed,
         )
