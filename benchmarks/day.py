@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--trace", type=Path, help="recorded contexts (default: context_traces.npz of $ADASPRING_DATA)")
     parser.add_argument("--home", choices=["a", "b"], default="b", help="home whose events are taken from an .npz")
     parser.add_argument("--shipped", action="store_true", help="the shipped scenario, whatever $ADASPRING_DATA holds")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="truths to be judged by (default: 5)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them (default: 0)")
     options = parser.parse_args()
     scenario, trace = load_scenario(SCENARIO), options.trace
     data = os.environ.get("ADASPRING_DATA")
@@ -45,6 +46,7 @@ def main() -> None:
         bundle_name=BUNDLE,
         contract=CONTRACT,
         seeds=options.seeds,
+        first_seed=options.first_seed,
         findings=findings,
     )
     CONSOLE.print(f"judged against {len(done.days[0].statics)} static subnets, over {options.seeds} seeds")
