@@ -74,7 +74,7 @@ def test_a_floor_above_the_full_network_is_refused() -> None:
     st.builds(
         Policy,
         latency_p95_ms=st.floats(0.1, 1e3),
-        max_utilisation=st.floats(0.05, 0.95),
+        max_utilisation=st.floats(0.2, 0.95),
         late_percent=st.floats(0.1, 5.0),
     ),
     st.one_of(st.none(), st.floats(0.0, 1e5)),

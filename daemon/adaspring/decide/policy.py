@@ -155,6 +155,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _require(getattr(self, key) >= 0, f"policy.{key} must not be negative")
         for key in ("max_utilisation", "emergency_utilisation"):
             _require(0 < getattr(self, key) < 1, f"policy.{key} must lie between 0 and 1")
+        _require(
+            self.emergency_utilisation <= self.max_utilisation,
+            f"policy.emergency_utilisation ({self.emergency_utilisation:g}) must not be above max_utilisation "
+            f"({self.max_utilisation:g}): an emergency allows less load, never more",
+        )
         self._check_mission()
         _require(
             self.lambda_energy_unknown >= self.lambda_energy_min,
