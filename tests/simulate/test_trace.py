@@ -44,7 +44,7 @@ def test_what_is_wrong_with_a_trace_is_told_by_line(tmp_path: Path) -> None:
 
 
 def test_readings_that_cannot_be_are_told_and_unknown(tmp_path: Path) -> None:
-    """A rate below nothing, a charge above full, what is infinite and cells without a column do not reach the replay."""
+    """A rate below nothing, a charge above full, what is infinite and cells without a column are not replayed."""
     text = "time_s,battery_percent,event_rate_hz\n0,90,-3\n60,140,5\n120,inf,5,7\n180,nan,5\n240,80,5\n"
     trace = load_trace(written(tmp_path, text))
     assert trace.findings == (
