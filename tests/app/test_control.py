@@ -111,7 +111,7 @@ def test_frames_are_measured_and_latency_is_learned(run_loop: Run) -> None:
         for _ in range(LEAST_FRAMES + 5):
             result = client.infer(X)
         assert result.subnet == running.evolver.active.current.subnet.name
-        assert eventually(lambda: status_of(control).latency_correction != 1.0)
+        assert eventually(lambda: status_of(control).context.latency_p95_us is not None)
         status = status_of(control)
         metadata = client.meta().parameters
     assert LEAST_FRAMES + 5 == status.measured.frames == status.requests.answered
@@ -120,7 +120,10 @@ def test_frames_are_measured_and_latency_is_learned(run_loop: Run) -> None:
     assert measured.latency_p50_us is not None
     assert measured.latency_p95_us is not None
     assert 0 < measured.latency_p20_us <= measured.latency_p50_us <= measured.latency_p95_us
-    assert status.context.latency_p95_us is not None
+    assert 20_000.0 == measured.asked_us
+    assert measured.late_percent is not None
+    assert 0 <= measured.late_percent <= 100
+    assert status.latency_correction != 1.0
     assert status.context.event_rate_hz is not None
     assert "expected_latency_p95_us" in str(metadata)
 

@@ -1,6 +1,13 @@
 """Context -> budgets -> trigger -> search -> decision."""
 
-from adaspring.decide.budgets import Budgets, Reference, budgets, check_policy, latency_budget_us
+from adaspring.decide.budgets import (
+    Budgets,
+    Reference,
+    budgets,
+    check_policy,
+    latency_asked_s,
+    latency_budget_us,
+)
 from adaspring.decide.decision import Alternative, Decision, Prediction, Relaxed, Together
 from adaspring.decide.member import DEFAULT_PRIORITY, LOWEST_PRIORITY, Member
 from adaspring.decide.planner import Choice, Planner
@@ -33,6 +40,7 @@ __all__ = [
     "budgets",
     "check_policy",
     "choose_together",
+    "latency_asked_s",
     "latency_budget_us",
     "preset_policy",
     "replay",
