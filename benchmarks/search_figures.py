@@ -68,12 +68,13 @@ def figures(runs: Sequence[Run], races: Sequence[Race], limit_ms: float) -> dict
     pairs = list(zip(runs, races, strict=True))
     feasible = [race for race in races if race.optimum is not None]
     raced = [(run.cpu_ms, race.pymoo_ms) for run, race in pairs if race.pymoo_ms is not None]
-    pymoo_ms = percentile([each for _, each in raced], 50)
+    pymoo_ms = _percentile([each for _, each in raced], 50)
+    own_ms = _percentile([own for own, _ in raced], 50)
     return {
         "instances": len(runs),
         **_summary(pairs),
         "pymoo_ms_to_same_gap": pymoo_ms,
-        "speedup_vs_pymoo": round(pymoo_ms / percentile([own for own, _ in raced], 50), 1),
+        "speedup_vs_pymoo": None if pymoo_ms is None or own_ms is None else round(pymoo_ms / own_ms, 1),
         "greedy_gap_p50_percent": _gap(feasible, [race.greedy for race in feasible], 50),
         "greedy_failures": sum(race.greedy is None for race in feasible),
         "random_gap_p50_percent": _gap(feasible, [race.random for race in feasible], 50),
@@ -84,9 +85,12 @@ def figures(runs: Sequence[Run], races: Sequence[Race], limit_ms: float) -> dict
         "sizes": {
             f"{slots}x{choices}": _summary([pair for pair in pairs if pair[0].instance.slots == slots])
             for slots, choices in SIZES
+            if any(run.instance.slots == slots for run in runs)
         },
         "sources": {
-            source: _summary([pair for pair in pairs if pair[0].instance.source == source]) for source in SOURCES
+            source: _summary([pair for pair in pairs if pair[0].instance.source == source])
+            for source in SOURCES
+            if any(run.instance.source == source for run in runs)
         },
     }
 
@@ -107,7 +111,7 @@ def _summary(pairs: Sequence[tuple[Run, Race]]) -> dict[str, Any]:
         "proven_gap_p90_percent": percentile([run.proven_gap_percent for run in runs], 90),
         "ended_by_deadline": sum(not run.in_time for run in runs),
         "feasible": len(feasible),
-        "feasible_found": round(sum(each is not None for each in found) / len(feasible), 4),
+        "feasible_found": round(sum(each is not None for each in found) / len(feasible), 4) if feasible else None,
     }
 
 
@@ -116,4 +120,9 @@ def _gap(races: Sequence[Race], objectives: Sequence[float | None], percent: flo
     gaps = [
         race.gap_percent(objective) for race, objective in zip(races, objectives, strict=True) if objective is not None
     ]
-    return percentile(gaps, percent) if gaps else None
+    return _percentile(gaps, percent)
+
+
+def _percentile(values: Sequence[float], percent: float) -> float | None:
+    """A percentile, rounded for people; None where there is nothing."""
+    return percentile(values, percent) if values else None
