@@ -19,7 +19,7 @@ from benchmarks.harness import CONSOLE, finish
 #: The case study (docs/case-study.md): its day, its bundle, what its policy asks for, and what frames are judged by.
 SCENARIO, BUNDLE = "driver-day", "sound"
 CONFIG = Path(__file__).resolve().parents[1] / "docs/driver-day.toml"
-CONTRACT = Contract(deadline_ms=6.0, loss_points=1.5)
+DEADLINE_MS, LOSS_POINTS = 6.0, 1.5
 
 
 def main() -> None:
@@ -28,7 +28,15 @@ def main() -> None:
     parser.add_argument("--trace", type=Path, help="recorded contexts (default: context_traces.npz of $ADASPRING_DATA)")
     parser.add_argument("--home", choices=["a", "b"], default="b", help="home whose events are taken from an .npz")
     parser.add_argument("--shipped", action="store_true", help="the shipped scenario, whatever $ADASPRING_DATA holds")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--deadline",
+        type=float,
+        default=DEADLINE_MS,
+        metavar="MS",
+        help="that frames are judged by and the policy asks for (default: %(default)s)",
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="truths to be judged by (default: 5)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first of them (default: 0)")
     options = parser.parse_args()
     scenario, trace = load_scenario(SCENARIO), options.trace
     data = os.environ.get("ADASPRING_DATA")
@@ -41,10 +49,11 @@ def main() -> None:
         CONSOLE.print(finding)
     done = simulate(
         scenario,
-        load_config(CONFIG).policy,
+        msgspec.structs.replace(load_config(CONFIG).policy, latency_p95_ms=options.deadline),
         bundle_name=BUNDLE,
-        contract=CONTRACT,
+        contract=Contract(options.deadline, LOSS_POINTS),
         seeds=options.seeds,
+        first_seed=options.first_seed,
         findings=findings,
     )
     CONSOLE.print(f"judged against {len(done.days[0].statics)} static subnets, over {options.seeds} seeds")

@@ -4,6 +4,8 @@ Half of them hold synthetic tables. The other half are put together from the tab
 the bundles that ship with the project: each slot borrows all its entries (accuracy,
 latency, energy, parameters, activations) from one slot of a bundle, for choices drawn
 from those of that slot. So the figures are real ones, and their arrangement is drawn.
+They are those of this machine, measured on first use, so on another machine, or with other
+bundles, that half differs.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ def _lenders() -> dict[bool, list[Array]]:
 
 def _entries(bundle: Bundle) -> Iterator[Array]:
     engine = make_engine("auto", bundle, threads=1)
-    device = find_tables(bundle, find_board("auto", Path("/")), engine, state())
+    device = find_tables(bundle, find_board("auto", Path("/")), engine, state(bundle.manifest.name))
     analytic = analytic_tables(bundle.space)
     percent = np.where(bundle.space.legal, bundle.accuracy.percent.values[0], -np.inf)
     # A fit may set off one slot against its neighbours. Lent alone, a slot counts from its best choice at the

@@ -88,11 +88,15 @@ def test_every_section_is_read() -> None:
 
 def test_models_have_what_is_asked_of_them_alone() -> None:
     """The highest priority comes first; what a model leaves out is as in the policy; one bundle is one model."""
-    models = [{"bundle": "sound", "priority": 7, "latency_p95_ms": 90.0}, {"bundle": "har", "priority": 1}]
+    models = [
+        {"bundle": "sound", "priority": 7, "latency_p95_ms": 90.0},
+        {"bundle": "har", "priority": 1, "late_percent": 1.0},
+    ]
     config = parse_config({"models": models, "policy": {"latency_p95_ms": 8.0, "max_accuracy_loss_points": 3.0}}, "x")
     asked = [(model.bundle, model.policy(config.policy)) for model in config.served]
     assert ["har", "sound"] == [name for name, _ in asked]
     assert [8.0, 90.0] == [policy.latency_p95_ms for _, policy in asked]
+    assert [1.0, 5.0] == [policy.late_percent for _, policy in asked]
     assert {3.0} == {policy.max_accuracy_loss_points for _, policy in asked}
     [alone] = Config().served
     assert ("har", Policy()) == (alone.bundle, alone.policy(Policy()))

@@ -111,7 +111,7 @@ def test_frames_are_measured_and_latency_is_learned(run_loop: Run) -> None:
         for _ in range(LEAST_FRAMES + 5):
             result = client.infer(X)
         assert result.subnet == running.evolver.active.current.subnet.name
-        assert eventually(lambda: status_of(control).latency_correction != 1.0)
+        assert eventually(lambda: status_of(control).context.latency_p95_us is not None)
         status = status_of(control)
         metadata = client.meta().parameters
     assert LEAST_FRAMES + 5 == status.measured.frames == status.requests.answered
@@ -120,7 +120,10 @@ def test_frames_are_measured_and_latency_is_learned(run_loop: Run) -> None:
     assert measured.latency_p50_us is not None
     assert measured.latency_p95_us is not None
     assert 0 < measured.latency_p20_us <= measured.latency_p50_us <= measured.latency_p95_us
-    assert status.context.latency_p95_us is not None
+    assert 20_000.0 == measured.asked_us
+    assert measured.late_percent is not None
+    assert 0 <= measured.late_percent <= 100
+    assert status.latency_correction != 1.0
     assert status.context.event_rate_hz is not None
     assert "expected_latency_p95_us" in str(metadata)
 
@@ -226,6 +229,36 @@ def test_pin_holds_against_every_change(run_loop: Run, board: Board, small_bundl
         assert name != released.subnet
         assert not status_of(control).pinned
         assert msgspec.convert(control.call("explain"), Evolution).cause.kind == "operator"
+
+
+@pytest.mark.parametrize("when", ["before", "in"])
+def test_a_pinned_subnet_sheds_load_in_an_emergency_and_not_behind_it(run_loop: Run, board: Board, when: str) -> None:
+    """Whether it was pinned before the emergency or in it, load is shed while it lasts and until calm has lasted."""
+    running = run_loop()
+    batch = np.repeat(X[None], 32, axis=0)
+    with running.control() as control, running.client() as client:
+
+        def is_shed() -> bool:
+            """Whether one of so many requests as keep the engine busy is turned away."""
+            before = status_of(control).requests.rejected["shed"]
+            for _ in range(20):
+                with suppress(UnavailableError):
+                    client.infer(batch)
+            return status_of(control).requests.rejected["shed"] > before
+
+        if when == "before":
+            control.call("pin", subnet=status_of(control).subnet)
+            assert not is_shed()
+        board.show(throttled=True, clock_mhz=1000.0)
+        assert eventually(is_shed, within_s=60.0)
+        if when == "in":
+            control.call("pin", subnet=status_of(control).subnet)
+        pinned = status_of(control)
+        assert is_shed()
+        board.show()
+        assert eventually(lambda: not is_shed(), within_s=60.0)
+        status = status_of(control)
+    assert (pinned.subnet, True, pinned.evolutions) == (status.subnet, status.pinned, status.evolutions)
 
 
 @pytest.mark.parametrize("subnet", ["", "f32:c16", "f32:c16.c16.c32.c7", "f32:c16.c16.c32.c" + "9" * 5000])

@@ -76,11 +76,16 @@ def test_status_tells_the_state_of_the_daemon(shown: Show, status: Status) -> No
     assert f"{status.model} {status.bundle_version} on {status.device}, {status.engine}" in text
     assert f"{status.subnet}  (generation {status.generation}, tables are an estimate)" in text
     held = msgspec.structs.replace(
-        status, pinned=True, profiling=True, measured=Measured(50, 100.0, 120.0, 1500.0), latency_correction=1.25
+        status,
+        pinned=True,
+        profiling=True,
+        measured=Measured(50, 100.0, 120.0, 1500.0, 2.0, 20_000.0),
+        latency_correction=1.25,
     )
     text = shown(status_view(held))
     assert "pinned by an operator, profiling in the background, tables are an estimate" in text
     assert "1,500 µs" in text
+    assert "over 20.0 ms 2.0 %" in " ".join(text.split())
     assert "correction of latency learned online: 1.25" in text
 
 

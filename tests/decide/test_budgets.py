@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from adaspring.context.model import Context
 from adaspring.decide import Policy, Reference, budgets, check_policy, latency_budget_us
+from adaspring.decide.budgets import asked_in_the_mean_s
+from adaspring.decide.lateness import Arrivals
 from adaspring.errors import ConfigError
 
 REFERENCE = Reference(accuracy_percent=94.0, accuracy_span_points=10.0, energy_mj=8.0)
@@ -69,24 +71,43 @@ def test_a_floor_above_the_full_network_is_refused() -> None:
 
 
 @given(
-    st.floats(0.1, 1e3), st.floats(0.05, 0.95), st.one_of(st.none(), st.floats(0.0, 1e5)), st.sampled_from([40.0, 75.0])
+    st.builds(
+        Policy,
+        latency_p95_ms=st.floats(0.1, 1e3),
+        max_utilisation=st.floats(0.2, 0.95),
+        late_percent=st.floats(0.1, 5.0),
+    ),
+    st.one_of(st.none(), st.floats(0.0, 1e5)),
+    st.sampled_from([40.0, 75.0]),
+    st.floats(1.0, 4.0),
 )
-def test_latency_leaves_room_for_waiting(
-    latency_ms: float, utilisation: float, rate_hz: float | None, temperature_c: float
+def test_no_more_frames_are_late_than_may_be(
+    policy: Policy, rate_hz: float | None, temperature_c: float, tail_ratio: float
 ) -> None:
-    """Compute at the budget plus its expected wait meets the policy, and the engine has rest."""
-    policy = Policy(latency_p95_ms=latency_ms, max_utilisation=utilisation)
-    allowed, reason = latency_budget_us(policy, given_context(event_rate_hz=rate_hz, temperature_c=temperature_c))
+    """At the budget no more frames are late than the policy lets, waiting included, and the engine has rest."""
+    late_percent, utilisation = policy.late_percent, policy.max_utilisation
+    context = given_context(event_rate_hz=rate_hz, temperature_c=temperature_c)
+    allowed, reason = latency_budget_us(policy, context, tail_ratio)
     service = allowed * 1e-6
-    target = latency_ms * 1e-3 * (0.8 if temperature_c > 70 else 1.0)
+    target = policy.latency_p95_ms * 1e-3 * (0.8 if temperature_c > 70 else 1.0)
+    arrivals = Arrivals(rate_hz or 0.0, tail_ratio)
     load = (rate_hz or 0.0) * service
     assert load <= utilisation * (1 + 1e-9)
-    wait = load * service / (2 * (1 - load))
-    assert service + wait <= target * (1 + 1e-9)
+    assert arrivals.late_share(service, target) <= late_percent / 100 + 1e-9
     # Nothing is given away: one of the two limits binds.
-    assert load == pytest.approx(utilisation) or service + wait == pytest.approx(target)
+    assert load == pytest.approx(utilisation) or arrivals.late_share(service * 1.001, target) > late_percent / 100
     assert reason.startswith(f"{allowed / 1e3:.3g} ms: ")
     assert ("unknown" in reason) == (rate_hz is None)
+    assert (f"all but {late_percent:g} of 100" in reason) == (late_percent != 5 and load < utilisation * (1 - 1e-9))
+
+
+def test_what_several_models_are_held_to_is_what_one_is_held_to() -> None:
+    """Compute at the budget of a model alone, with its mean wait, meets just what is asked of it beside others."""
+    for rate_hz in (None, 0.0, 5.0, 25.0):
+        context, policy = given_context(event_rate_hz=rate_hz), Policy(late_percent=1.0)
+        service = latency_budget_us(policy, context, 1.3)[0] * 1e-6
+        load = (rate_hz or 0.0) * service
+        assert asked_in_the_mean_s(policy, context, 1.3) == pytest.approx(service + load * service / (2 * (1 - load)))
 
 
 @given(st.floats(0.0, 1e5), st.floats(0.0, 300.0))

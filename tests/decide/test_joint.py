@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adaspring.decide import joint
+from adaspring.decide import branching, joint
 from adaspring.decide.demands import Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
 from adaspring.decide.problem import QUANTITIES, Array
@@ -103,7 +103,7 @@ def test_it_is_exact_in_small_chunks(seed: int) -> None:
     yielding = list(range(9))
     whole = Market(fronts, load).best(limits, yielding)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joint, "CHUNK", 2)
+        patch.setattr(branching, "CHUNK", 2)
         assert Market(fronts, load).best(limits, yielding).objective == pytest.approx(whole.objective, rel=CLOSE)
 
 

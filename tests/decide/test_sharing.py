@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -85,8 +86,7 @@ def test_together_they_keep_to_what_there_is(
         most_mw = sum(max(rate, 0.1) * (cap or 0.0) for rate, cap in zip(rates_hz, caps_mj, strict=True))
         assert "energy" in gave_way or power_mw <= most_mw * slack + CLOSE
     assert "latency" in gave_way or busy <= 0.6 * slack
-    if together.bound is not None:
-        assert together.bound <= together.objective + CLOSE
+    assert together.bound <= together.objective + CLOSE
     assert together.subnets == tuple(decision.text for decision in decisions)
     for member, decision in zip(members, decisions, strict=True):
         again = replay(msgspec.json.decode(msgspec.json.encode(decision), type=Decision), member.planner)
@@ -106,12 +106,15 @@ def test_where_there_is_enough_each_gets_its_best(make_planner: MakePlanner) -> 
     assert "shared by all models" in decisions[0].budgets.reasons["memory"]
 
 
-def scarce(planner: Planner, greatest: Genome | None = None) -> tuple[Context, list[Context], float]:
+def scarce(
+    planner: Planner, greatest: Genome | None = None, share: float = 0.3
+) -> tuple[Context, list[Context], float]:
     """Contexts whose memory is enough for one model at its best and one a good deal smaller, and what the best takes.
 
     Args:
         planner: Of both models.
         greatest: Stands in for the best.
+        share: Of the way from the smallest to the best that there is memory for beside the best.
     """
     whole, contexts = device([5.0, 5.0], external_power=True, temperature_c=40.0, memory_available_mib=4000.0)
     least = msgspec.structs.replace(contexts[0], memory_available_mib=0.1)
@@ -120,7 +123,7 @@ def scarce(planner: Planner, greatest: Genome | None = None) -> tuple[Context, l
     ]
     if greatest is not None:
         sizes_mib[0] = planner.predict(greatest).memory_bytes / 2**20
-    memory_mib = 4 * (sum(sizes_mib) + 0.3 * (sizes_mib[0] - sizes_mib[1]))
+    memory_mib = 4 * (sum(sizes_mib) + share * (sizes_mib[0] - sizes_mib[1]))
     short = [msgspec.structs.replace(context, memory_available_mib=memory_mib) for context in (whole, *contexts)]
     return short[0], short[1:], sizes_mib[0]
 
@@ -156,7 +159,39 @@ def test_the_floor_of_the_lower_priority_gives_way_first(make_planner: MakePlann
     assert decisions[0].predicted.accuracy_percent == pytest.approx(planner.reference.accuracy_percent)
     assert decisions[1].predicted.accuracy_percent < decisions[0].predicted.accuracy_percent
     assert not decisions[0].feasible
-    assert together.bound is None
+
+
+@pytest.mark.parametrize("loss_points", [0.0, 0.5])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_where_limits_gave_way_the_bound_holds_for_every_pair_of_subnets(
+    make_planner: MakePlanner, loss_points: float, share: float
+) -> None:
+    """Of all pairs of subnets within the limits as relaxed, on a front or not, none scores less than the bound."""
+    planner = make_planner(max_accuracy_loss_points=loss_points)
+    whole, contexts, _ = scarce(planner, share=share)
+    members = [
+        Member(name, priority, planner, context, None)
+        for name, priority, context in zip(("har", "sound"), (3, 5), contexts, strict=True)
+    ]
+    decisions, together = told(members, whole)
+    assert {relaxed.quantity for relaxed in together.relaxed} == {"accuracy"}, together.relaxed
+    every = np.array(list(product(*map(range, planner.space.choice_counts), range(2))), dtype=np.int16)
+    allowed = []
+    for member, decision in zip(members, decisions, strict=True):
+        front = planner.weighed(every, decision.budgets, planner.corrections(), member.context, None)
+        # A floor that gave way did so by the least that it had to.
+        floor_percent = min(decision.budgets.accuracy_percent, decision.predicted.accuracy_percent)
+        most_points = planner.reference.accuracy_percent - floor_percent
+        allowed.append((member.weight, front.take(np.flatnonzero(front.loss_points <= most_points + CLOSE))))
+    (first_weight, first), (second_weight, second) = allowed
+    # The best partner that fits beside each subnet of the first model.
+    order = second.memory_mib.argsort()
+    least = np.minimum.accumulate(second.objective[order])
+    most_mib = (whole.memory_available_mib or 0.0) / 4 * (1 + CLOSE)
+    room = np.searchsorted(second.memory_mib[order], most_mib - first.memory_mib, "right")
+    pairs = first_weight * first.objective[room > 0] + second_weight * least[room[room > 0] - 1]
+    assert together.bound <= pairs.min() + CLOSE
+    assert pairs.min() <= together.objective + CLOSE
 
 
 def test_a_pinned_model_keeps_its_subnet_and_the_others_share_the_rest(make_planner: MakePlanner) -> None:

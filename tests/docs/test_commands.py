@@ -90,6 +90,7 @@ ONLY_PARSED = {
     ): "a whole day, five times: minutes",
     "python -m benchmarks.day --shipped": "a whole day, five times: minutes",
     "python -m benchmarks.day --trace FOLDER/context_traces.npz --home b": _TRACES,
+    "python -m benchmarks.day --trace FOLDER/context_traces.npz --home b --first-seed 100": _TRACES,
     (
         "adaspring simulate --trace FOLDER/context_traces.npz --home b --scenario driver-day --bundle sound --out day"
     ): _TRACES,

@@ -155,6 +155,8 @@ def spoil_latency(value: float) -> object:
     [
         (spoil_facts(version=0), "version 0"),
         (spoil_facts(tail_ratio=0.5), "tail_ratio"),
+        (spoil_facts(tail_ratio=float("inf")), "tail_ratio"),
+        (spoil_facts(session_mib=-1.0), "session_mib"),
         (spoil_latency(float("nan")), "not a finite number"),
         (spoil_latency(-1e6), "negative"),
     ],
@@ -166,6 +168,22 @@ def test_unusable_tables_are_refused_by_name(
     save_tables(tmp_path / "tables.npz", spoil(tables))  # type: ignore[operator]
     with pytest.raises(TableError, match=message) as caught:
         load_tables(tmp_path / "tables.npz", small_bundle.space)
+    assert "tables.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["latency_values", "energy_head", "facts", "atlas_parameters"])
+def test_tables_with_a_part_missing_are_refused_by_name(
+    tmp_path: Path, small_bundle: Bundle, tables: DeviceTables, missing: str
+) -> None:
+    """Without one of its arrays a file is no tables, and the message says which and where."""
+    path = tmp_path / "tables.npz"
+    save_tables(path, tables)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    del arrays[missing]
+    np.savez(path, **arrays)
+    with pytest.raises(TableError, match=missing) as caught:
+        load_tables(path, small_bundle.space)
     assert "tables.npz" in str(caught.value)
 
 

@@ -43,6 +43,23 @@ def test_what_is_wrong_with_a_trace_is_told_by_line(tmp_path: Path) -> None:
     assert "line 8: a gap of 64 min; no frames are counted in it" in told
 
 
+def test_readings_that_cannot_be_are_told_and_unknown(tmp_path: Path) -> None:
+    """A rate below nothing, a charge above full, what is infinite and cells without a column are not replayed."""
+    text = "time_s,battery_percent,event_rate_hz\n0,90,-3\n60,140,5\n120,inf,5,7\n180,nan,5\n240,80,5\n"
+    trace = load_trace(written(tmp_path, text))
+    assert trace.findings == (
+        "line 2: event_rate_hz cannot be -3; it counts as unknown",
+        "line 3: battery_percent cannot be 140; it counts as unknown",
+        "line 4: battery_percent 'inf' is no number; it counts as unknown",
+        "line 4: there are more cells than columns; those behind are left out",
+        "line 5: battery_percent 'nan' is no number; it counts as unknown",
+    )
+    assert [False, True, True, True, False] == np.isnan(trace.columns["battery_percent"]).tolist()
+    assert [True, False, False, False, False] == np.isnan(trace.columns["event_rate_hz"]).tolist()
+    scenario, _ = scenario_of(trace, load_scenario("wearable-day"))
+    assert all(activity.events_hz >= 0 for activity in scenario.activity)
+
+
 def test_a_trace_becomes_a_day(tmp_path: Path) -> None:
     """Rates, charge and drain follow the trace, no frames are counted in gaps, and what stands in is told."""
     base = load_scenario("wearable-day")

@@ -61,6 +61,13 @@ class FrameCounters:
         lane = self._serving[1]
         return lane.measurements.recent_compute_us(lane.active.current.number)
 
+    def recent_total_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """The same requests from arrival until the reply was sent, in microseconds."""
+        if self._serving is None:
+            return np.empty(0)
+        lane = self._serving[1]
+        return lane.measurements.recent_total_us(lane.active.current.number)
+
     def new_us(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Compute of the frames that the active subnet answered since the last call, oldest first."""
         if self._serving is None:

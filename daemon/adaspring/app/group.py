@@ -65,6 +65,8 @@ class ModelGroup:
 
     def cause(self, now_s: float) -> Cause | None:
         """Why to decide anew, for the sake of the first that is not pinned and asks for it; None where none does."""
+        for served in self:
+            served.hold(now_s)
         causes = (served.trigger.check(served.context, now_s) for served in self if not served.pinned)
         return next(filter(None, causes), None)
 

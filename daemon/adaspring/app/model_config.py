@@ -9,12 +9,13 @@ from adaspring.errors import ConfigError
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of several models; what is left out of the last four is as in ``policy``.
+    """One of several models; what is left out of the last five is as in ``policy``.
 
     Attributes:
         bundle: Its bundle, as ``bundle`` of one model.
         priority: 1, the highest, to 9; each step down counts half where models share what the device allows.
         latency_p95_ms: See `Policy`.
+        late_percent: See `Policy`.
         max_accuracy_loss_points: See `Policy`.
         emergency_accuracy_loss_points: See `Policy`.
         least_accuracy_percent: See `Policy`.
@@ -23,6 +24,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bundle: str
     priority: int = DEFAULT_PRIORITY
     latency_p95_ms: float | None = None
+    late_percent: float | None = None
     max_accuracy_loss_points: float | None = None
     emergency_accuracy_loss_points: float | None = None
     least_accuracy_percent: float | None = None
@@ -35,6 +37,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         keys = (
             "latency_p95_ms",
+            "late_percent",
             "max_accuracy_loss_points",
             "emergency_accuracy_loss_points",
             "least_accuracy_percent",

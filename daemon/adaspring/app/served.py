@@ -21,6 +21,8 @@ from adaspring.serve.lane import Lane
 
 #: Evolutions kept for operators.
 RECENT_EVOLUTIONS = 256
+#: Causes with which an emergency begins and ends.
+EMERGENCIES = ("emergency", "recovery")
 
 
 class Served:
@@ -109,6 +111,12 @@ class Served:
                 self.decisions.keep(decision, self.evolver.planner, at=evolution.at, boot_id=evolution.boot_id)
         self.recent.append(evolution)
         self.tally.evolved(evolution)
+
+    def hold(self, now_s: float) -> None:
+        """Follow emergencies while an operator holds the subnet: they decide nothing then, but load is shed in them."""
+        cause = self.trigger.check(self.context, now_s) if self.pinned else None
+        if cause is not None and cause.kind in EMERGENCIES:
+            self.trigger.decided(self.context, self.budgets, now_s)
 
     def failed(self, now_s: float) -> None:
         """Take in that an evolution failed: the subnet that runs goes on, and the trigger asks again as after any."""

@@ -16,20 +16,40 @@ from adaspring.serve.protocol import Statistics
 from adaspring.space import Genome, SearchSpace
 from adaspring.tables import EXPIRES_S, Learned, TableFacts
 
+Array = npt.NDArray[np.float64]
+
 
 class Measured(msgspec.Struct, frozen=True):
-    """Compute of recent frames of the active generation, in microseconds; None before the first."""
+    """What recent frames of the active generation took.
+
+    Attributes:
+        frames: How many told.
+        latency_p20_us: Compute, in microseconds; None before the first, like the two that follow.
+        latency_p50_us: See above.
+        latency_p95_us: See above.
+        late_percent: Requests of a hundred that took longer than is asked for, waiting included; None before the first.
+        asked_us: What is asked for: the policy's latency, or what clients allow if that is less.
+    """
 
     frames: int
     latency_p20_us: float | None
     latency_p50_us: float | None
     latency_p95_us: float | None
+    late_percent: float | None = None
+    asked_us: float | None = None
 
 
-def measured(recent_us: npt.NDArray[np.float64]) -> Measured:
-    """What recent frames took, each in microseconds."""
-    percentiles = np.percentile(recent_us, [PERCENTILE, 50, 95]).tolist() if len(recent_us) else [None] * 3
-    return Measured(len(recent_us), *percentiles)
+def measured(recent_us: Array, total_us: Array, asked_us: float) -> Measured:
+    """What recent frames took.
+
+    Args:
+        recent_us: Compute of each, in microseconds.
+        total_us: From arrival to reply of each request, in microseconds.
+        asked_us: In which they were to be answered.
+    """
+    low, median, tail = np.percentile(recent_us, [PERCENTILE, 50, 95]).tolist() if len(recent_us) else [None] * 3
+    late_percent = 100 * float((total_us > asked_us).mean()) if len(total_us) else None
+    return Measured(len(recent_us), low, median, tail, late_percent, asked_us)
 
 
 class SlotView(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from adaspring.app.evolution import Evolution
 from adaspring.app.group import ModelGroup
 from adaspring.app.status import Status, TablesView, measured, slot_views
 from adaspring.context import Monitor
+from adaspring.decide import latency_asked_s
 from adaspring.serve.server import DataPlane
 
 
@@ -54,7 +55,8 @@ class Views:
         """
         served = self._models.named(model)
         planner, generation = served.evolver.planner, served.evolver.active.current
-        genome = generation.subnet.genome
+        genome, counters = generation.subnet.genome, served.counters
+        asked_s, _ = latency_asked_s(planner.policy, served.context)
         return Status(
             version=adaspring.__version__,
             model=served.name,
@@ -71,7 +73,7 @@ class Views:
             predicted=planner.predict(genome),
             full_energy_mj=planner.reference.energy_mj * planner.energy_factor,
             budgets=served.budgets,
-            measured=measured(served.counters.recent_us()),
+            measured=measured(counters.recent_us(), counters.recent_total_us(), asked_s * 1e6),
             latency_correction=planner.latency_correction_of(genome),
             context=served.context,
             readings=self._monitor.readings,

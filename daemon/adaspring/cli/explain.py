@@ -71,7 +71,7 @@ def _together(together: Together) -> Table:
     for name, subnet in zip(together.models, together.subnets, strict=True):
         table.add_row(name, Text(subnet, "cyan"))
     shared = "what each would take for itself was too much for all" if together.contended else "there is enough for all"
-    bound = "" if together.bound is None else f", and none within the budgets can score less than {together.bound:.4f}"
+    bound = f", and no other choice within the budgets can score less than {together.bound:.4f}"
     proof = "no combination of the fronts scores less" if together.proven else "there were too many to look at all"
     table.add_row("score", f"{together.objective:.4f}: {shared}; {proof}{bound}")
     return table

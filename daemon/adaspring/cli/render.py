@@ -88,6 +88,8 @@ def prediction_table(status: Status) -> Table:
         table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
     table.add_row("p20", microseconds(low_us), microseconds(measured.latency_p20_us))
     table.add_row("p95", microseconds(predicted.latency_p95_us), microseconds(measured.latency_p95_us))
+    if measured.late_percent is not None:
+        table.add_row(f"over {microseconds(measured.asked_us)}", "", f"{measured.late_percent:.1f} %")
     table.add_row("accuracy", f"{predicted.accuracy_percent:.1f} %", "")
     table.add_row("energy", f"{predicted.energy_mj:.3f} mJ", f"({status.tables.energy})")
     return table

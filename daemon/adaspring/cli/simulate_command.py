@@ -89,6 +89,7 @@ def simulate(
     device: str = "raspberry-pi-zero-2w",
     tables_path: Path | None = None,
     seeds: int = 5,
+    first_seed: int = 0,
     statics: int = MEMBERS,
     contract: Contract | None = None,
     findings: tuple[str, ...] = (),
@@ -102,6 +103,7 @@ def simulate(
         device: Name or path of a device profile, for estimated tables.
         tables_path: Measured tables instead.
         seeds: How many truths.
+        first_seed: Seed of the first of them; the others follow.
         statics: Subnets of the atlas, all of which are compared with, at most.
         contract: What frames are judged by; None for what the policy says.
         findings: What is to be told of the trace.
@@ -129,7 +131,7 @@ def simulate(
     atlas = build_atlas(space, accuracy, tables.latency_us, tables.energy_mj, parameters, members=statics)
     days = tuple(
         replay_day(scenario, policy, bundle=bundle, tables=tables, atlas=atlas, seed=seed, contract=contract)
-        for seed in range(seeds)
+        for seed in range(first_seed, first_seed + seeds)
     )
     smallest = space.format(atlas.genomes[int(atlas.energy_mj.argmin())])
     return Simulated(scenario.title, compare(days, smallest), days, findings)

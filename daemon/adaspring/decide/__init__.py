@@ -1,12 +1,20 @@
 """Context -> budgets -> trigger -> search -> decision."""
 
-from adaspring.decide.budgets import Budgets, Reference, budgets, check_policy, latency_budget_us
+from adaspring.decide.budgets import (
+    Budgets,
+    Reference,
+    budgets,
+    check_policy,
+    latency_asked_s,
+    latency_budget_us,
+)
 from adaspring.decide.decision import Alternative, Decision, Prediction, Relaxed, Together
+from adaspring.decide.member import DEFAULT_PRIORITY, LOWEST_PRIORITY, Member
 from adaspring.decide.planner import Choice, Planner
 from adaspring.decide.policy import Policy, Preset, ThermalState, TriggerPolicy, thermal_state
 from adaspring.decide.presets import PRESETS, preset_policy, with_preset
 from adaspring.decide.replay import replay
-from adaspring.decide.sharing import DEFAULT_PRIORITY, LOWEST_PRIORITY, Member, choose_together
+from adaspring.decide.sharing import choose_together
 from adaspring.decide.trigger import Cause, Trigger
 
 __all__ = [
@@ -32,6 +40,7 @@ __all__ = [
     "budgets",
     "check_policy",
     "choose_together",
+    "latency_asked_s",
     "latency_budget_us",
     "preset_policy",
     "replay",

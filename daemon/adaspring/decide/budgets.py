@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf
 
 import msgspec
 
 from adaspring.context.model import Context
-from adaspring.decide.policy import Policy, ThermalState, foreseen_temperature_c, thermal_state, why_critical
+from adaspring.decide.lateness import MOST_BUSY, Arrivals
+from adaspring.decide.policy import (
+    USUAL_LATE_PERCENT,
+    Policy,
+    ThermalState,
+    foreseen_temperature_c,
+    thermal_state,
+    why_critical,
+)
 from adaspring.errors import ConfigError
 
 
@@ -62,12 +70,19 @@ def check_policy(policy: Policy, reference: Reference) -> None:
         )
 
 
-def budgets(policy: Policy, context: Context, reference: Reference) -> Budgets:
-    """What a context allows under a policy."""
+def budgets(policy: Policy, context: Context, reference: Reference, tail_ratio: float = 1.0) -> Budgets:
+    """What a context allows under a policy.
+
+    Args:
+        policy: What is asked of the daemon.
+        context: What the device is going through.
+        reference: The full network.
+        tail_ratio: 95th percentile of compute over that of the table, as frames told.
+    """
     state = thermal_state(policy, context)
     lambda_energy, importance = _importance(policy, context, state)
     accuracy, accuracy_reason = _accuracy(policy, reference, state)
-    latency, latency_reason = latency_budget_us(policy, context)
+    latency, latency_reason = latency_budget_us(policy, context, tail_ratio)
     energy, energy_reason = _energy(policy, context, reference)
     memory, memory_reason = _memory(policy, context)
     return Budgets(
@@ -87,33 +102,55 @@ def budgets(policy: Policy, context: Context, reference: Reference) -> Budgets:
     )
 
 
-def latency_budget_us(policy: Policy, context: Context) -> tuple[float, str]:
+def latency_budget_us(policy: Policy, context: Context, tail_ratio: float = 1.0) -> tuple[float, str]:
     """Most compute of a frame at the 95th percentile, in microseconds, and why.
 
-    A frame waits before it is computed. For frames that come at random at rate r and
-    take s each, the mean wait is ``r s² / (2 (1 - r s))`` (Pollaczek and Khinchine);
-    the budget is the s that with its wait just meets the latency asked for, and that
-    keeps ``r s`` within the greatest utilisation. In a burst r is what is to come, not the
-    smoothed rate, which lags behind. Frames that wait already are computed first, so with n
-    of them ``(n + 1) s`` must meet it, too.
+    A frame waits before it is computed. The budget is the compute with which no more frames than the policy lets are
+    late, waiting included (`lateness`), and that keeps the engine within the greatest utilisation. In a burst the rate
+    of frames is what is to come, not the smoothed one, which lags behind. Frames that wait already are computed first,
+    so with n of them n + 1 computes must meet the latency asked for, too.
+
+    Args:
+        policy: What is asked of the daemon.
+        context: What the device is going through.
+        tail_ratio: 95th percentile of compute over that of the table, as frames told.
     """
     target, reason = latency_asked_s(policy, context)
-    allowed = target
     rate, events = planned_rate_hz(policy, context)
+    most = policy.max_utilisation / rate if rate else inf
+    allowed = Arrivals(rate or 0.0, tail_ratio).compute_within_s(target, policy.late_percent / 100, most)
     if rate is None:
         reason += "; the event rate is unknown, so no time is set aside for waiting"
+    elif allowed >= most:
+        reason = f"at {events} the engine may be busy {policy.max_utilisation:.0%} of the time"
     elif rate > 0:
-        offered = rate * target
-        allowed = 2 * target / (1 + offered + sqrt(1 + offered**2))
         reason += f", less the wait expected at {events}"
-        if rate * allowed > policy.max_utilisation:
-            allowed = policy.max_utilisation / rate
-            reason = f"at {events} the engine may be busy {policy.max_utilisation:.0%} of the time"
     waiting = context.queue_depth or 0.0
     if target / (waiting + 1) < allowed:
         allowed = target / (waiting + 1)
         reason = f"{waiting:.3g} frames wait already and have to be computed within {target * 1e3:.3g} ms as well"
     return allowed * 1e6, f"{allowed * 1e3:.3g} ms: {reason}"
+
+
+def asked_in_the_mean_s(policy: Policy, context: Context, tail_ratio: float) -> float:
+    """What compute and mean wait of a model together must meet so that its frames are late as seldom as asked.
+
+    Several models are held against the mean wait behind all of them (`demands`), which adds up. For frames of the
+    model alone this is the same limit as `latency_budget_us` gives; behind frames of others it is near to it.
+
+    Args:
+        policy: What is asked of the model.
+        context: What the device is going through, with the frames of the model.
+        tail_ratio: 95th percentile of its compute over that of the table, as frames told.
+
+    Returns:
+        Seconds.
+    """
+    asked, _ = latency_asked_s(policy, context)
+    rate = planned_rate_hz(policy, context)[0] or 0.0
+    most = MOST_BUSY / rate if rate else inf
+    compute = Arrivals(rate, tail_ratio).compute_within_s(asked, policy.late_percent / 100, most)
+    return compute + rate * compute**2 / (2 * (1 - rate * compute))
 
 
 def planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str]:
@@ -126,12 +163,14 @@ def planned_rate_hz(policy: Policy, context: Context) -> tuple[float | None, str
 
 
 def latency_asked_s(policy: Policy, context: Context) -> tuple[float, str]:
-    """In which 95 of 100 frames are to be answered, waiting included, in seconds, and why."""
+    """In which frames are to be answered, all but the share that may be late, in seconds, and why."""
     deadline_us = context.deadline_us
     if deadline_us is not None and deadline_us < policy.latency_p95_ms * 1e3:
         asked, reason = deadline_us * 1e-6, f"clients allow {deadline_us / 1e3:.3g} ms"
     else:
         asked, reason = policy.latency_p95_ms * 1e-3, f"policy asks for {policy.latency_p95_ms:g} ms"
+    if policy.late_percent != USUAL_LATE_PERCENT:
+        reason += f" of all but {policy.late_percent:g} of 100 frames"
     if thermal_state(policy, context) != "cool":
         asked *= policy.hot_latency_percent / 100
         reason += f", {policy.hot_latency_percent:g} % of it when hot"

@@ -87,8 +87,7 @@ class Together(msgspec.Struct, frozen=True):
         subnets: The subnet of each, in text form.
         contended: Whether what each would take for itself was too much for all.
         objective: What all score, each times its weight; less is better.
-        bound: No other choice for them within the budgets scores less; None where budgets had to give, so that
-            the least is known among the subnets of the fronts alone.
+        bound: No other choice for them within the budgets (as relaxed) scores less, whichever subnets it is of.
         proven: Whether no other combination of the fronts scores less; false only where there were too many.
         relaxed: Budgets that had to give, in the order in which they did.
     """
@@ -97,7 +96,7 @@ class Together(msgspec.Struct, frozen=True):
     subnets: tuple[str, ...]
     contended: bool
     objective: float
-    bound: float | None
+    bound: float
     proven: bool
     relaxed: tuple[Relaxed, ...]
 

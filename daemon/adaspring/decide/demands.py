@@ -113,7 +113,7 @@ class Limits:
 
     Attributes:
         loss_points: Most accuracy that each model may lose, shape ``(models,)``.
-        latency_s: In which 95 of 100 frames of each model have to be answered, waiting included, shape ``(models,)``.
+        latency_s: What compute of a frame of each model and its mean wait must meet together, shape ``(models,)``.
         utilisation: Most share of time that the engine may be busy.
         power_mw: Most power of all inference.
         memory_mib: Most memory of all sessions.

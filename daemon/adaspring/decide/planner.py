@@ -9,7 +9,6 @@ from time import monotonic
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, budgets, check_policy
@@ -17,7 +16,8 @@ from adaspring.decide.decision import Corrections, Decision, Prediction, Togethe
 from adaspring.decide.demands import Front
 from adaspring.decide.explain import alternatives, relaxations
 from adaspring.decide.formulation import Formulation, reference_of
-from adaspring.decide.policy import Policy, PowerMode, power_mode, thermal_state
+from adaspring.decide.knowledge import Knowledge
+from adaspring.decide.policy import Policy, thermal_state
 from adaspring.decide.problem import Array
 from adaspring.decide.search import Deadline, Found, Incumbent, Search
 from adaspring.decide.trigger import Cause
@@ -55,16 +55,11 @@ class Choice:
         return self.found.genome
 
 
-class Planner:
-    """Decides for one bundle on one device under one policy.
+class Planner(Knowledge):
+    """Decides for one bundle on one device under one policy, with what frames told about the tables.
 
     Attributes:
-        space: The search space.
-        tables: Latency and energy on this device.
-        policy: What is asked of the daemon.
         reference: The full network, by which loss and energy are measured.
-        correction: Online correction of the latency table.
-        energy_correction: Online correction of the energy table.
         fingerprint: Of all that decisions follow from, besides their own inputs.
     """
 
@@ -97,13 +92,7 @@ class Planner:
         accuracy.check(space, "accuracy")
         tables.latency_us.check(space, "latency")
         tables.energy_mj.check(space, "energy")
-        self.space = space
-        self.tables = tables
-        self.policy = policy
-        self.correction = LatencyCorrection() if correction is None else correction
-        self.energy_correction = EnergyCorrection() if energy_correction is None else energy_correction
-        self._conditions: tuple[str, ...] = ("",)
-
+        super().__init__(space, tables, policy, correction, energy_correction)
         self.reference = reference_of(space, accuracy, tables)
         check_policy(policy, self.reference)
 
@@ -111,7 +100,6 @@ class Planner:
         known = space.full()[None] if atlas is None else atlas.genomes
         self._search = Search(self._formulation.problem, known)
         self.fingerprint = self._digest(known)
-        self._looked_up: tuple[bytes, float, float] = (b"", 0.0, 0.0)
 
     def choose(
         self,
@@ -138,7 +126,7 @@ class Planner:
             allowed: What is left for this model where several share the device, with whatever slack the subnet
                 that runs has; stands in for what the context allows.
         """
-        self._conditions = self.conditions(context)
+        self.enter(context)
         if corrections is None:
             corrections = self.corrections(incumbent)
         slack = self.policy.trigger.latency_slack_percent / 100 if allowed is None else 0.0
@@ -168,7 +156,7 @@ class Planner:
         """
         found, incumbent = choice.found, choice.incumbent
         # Its first frames are held against this; looked up now, it holds up no evolution.
-        self._uncorrected(found.genome)
+        self.uncorrected(found.genome)
         corrections, stays = choice.corrections, incumbent is not None and np.array_equal(found.genome, incumbent)
         ledger = self._formulation.ledger(corrections)
         own = _of_incumbent(corrections) if stays else corrections
@@ -223,12 +211,8 @@ class Planner:
     def budgets(self, context: Context, corrections: Corrections) -> Budgets:
         """What a context allows the model, were it alone on the device."""
         energy_mj = self.reference.energy_mj * corrections.energy_factor
-        return budgets(self.policy, context, msgspec.structs.replace(self.reference, energy_mj=energy_mj))
-
-    def corrected(self, context: Context, genome: Genome | None) -> Corrections:
-        """What was learned under the condition of a context, which holds from here on, also about one subnet."""
-        self._conditions = self.conditions(context)
-        return self.corrections(genome)
+        reference = msgspec.structs.replace(self.reference, energy_mj=energy_mj)
+        return budgets(self.policy, context, reference, corrections.tail_ratio)
 
     @property
     def front(self) -> Genome:
@@ -250,67 +234,6 @@ class Planner:
         running = None if incumbent is None else self._incumbent(incumbent, corrections, context, 0.0)
         return self._formulation.front(genomes, self._formulation.weights(allowed), corrections, running)
 
-    def conditions(self, context: Context) -> tuple[str, ...]:
-        """The condition that corrections are kept under in a context, then those that tell more than nothing.
-
-        Heat and throttling move latency most, so another power mode at the same heat is nearest.
-        """
-        here, heat = power_mode(context), thermal_state(self.policy, context)
-        modes: tuple[PowerMode, ...] = ("mains", "battery", "unknown")
-        others = [mode for mode in modes if mode != here]
-        return tuple(f"{self.tables.facts.engine} {mode} {heat}" for mode in (here, *others))
-
-    @property
-    def condition(self) -> str:
-        """The condition of the last decision, as corrections name it."""
-        return self._conditions[0]
-
-    @property
-    def latency_correction(self) -> float:
-        """Measured over predicted latency under the condition of the last decision."""
-        return self.correction.factor(*self._conditions)
-
-    @property
-    def energy_factor(self) -> float:
-        """Measured over predicted energy under the condition of the last decision."""
-        return self.energy_correction.factor(*self._conditions)
-
-    @property
-    def tail_ratio(self) -> float:
-        """95th percentile of latency over that of the table under that condition; the table's where no frames told."""
-        learned = self.correction.tail_ratio(*self._conditions)
-        return self.tables.facts.tail_ratio if learned is None else learned
-
-    def corrections(self, genome: Genome | None = None) -> Corrections:
-        """What was learned under that condition, also about one subnet."""
-        factor = self.latency_correction
-        own = factor if genome is None else self.latency_correction_of(genome)
-        return Corrections(factor, self.tail_ratio, self.energy_factor, own)
-
-    def latency_correction_of(self, genome: Genome) -> float:
-        """Measured over predicted latency of one subnet under that condition, where its own frames told."""
-        return self.correction.factor_of(genome.tobytes(), *self._conditions)
-
-    def observe(self, genome: Genome, latency_us: npt.ArrayLike, context: Context | None = None) -> None:
-        """Learn from measured frames.
-
-        Args:
-            genome: The subnet that answered them.
-            latency_us: Their compute, one or many, oldest first, in microseconds.
-            context: Under which they were measured; None for that of the last decision.
-        """
-        conditions = self._conditions if context is None else self.conditions(context)
-        predicted, _ = self._uncorrected(genome)
-        self.correction.observe(predicted, latency_us, conditions[0], genome.tobytes())
-
-    def observe_power(self, genome: Genome, context: Context) -> None:
-        """Learn from a context that tells the power drawn while a subnet answers frames."""
-        if context.power_w is None or context.event_rate_hz is None:
-            return
-        _, energy_mj = self._uncorrected(genome)
-        predicted_w = energy_mj * 1e-3 * context.event_rate_hz
-        self.energy_correction.observe(predicted_w, context.power_w, self.conditions(context)[0])
-
     def predict(self, genome: Genome) -> Prediction:
         """What a subnet is expected to do under the condition of the last decision."""
         return self._formulation.predict(genome, _of_incumbent(self.corrections(genome)))
@@ -324,15 +247,6 @@ class Planner:
             switching_cost=0.0 if urgent else self.policy.switching_cost,
             slack=0.0 if urgent else slack,
         )
-
-    def _uncorrected(self, genome: Genome) -> tuple[float, float]:
-        """Latency and energy of a subnet in the tables; looked up once for the frames of many ticks."""
-        key = genome.tobytes()
-        if key != self._looked_up[0]:
-            latency_us = self.tables.latency_us.evaluate(self.space, genome[None])[0]
-            energy_mj = self.tables.energy_mj.evaluate(self.space, genome[None])[0]
-            self._looked_up = (key, float(latency_us), float(energy_mj))
-        return self._looked_up[1:]
 
     def _digest(self, known: Genome) -> str:
         digest = hashlib.blake2b(digest_size=8)

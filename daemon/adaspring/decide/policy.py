@@ -24,6 +24,11 @@ _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 DAY_S = 86_400.0
 
+#: Frames of a hundred that may be late unless a policy says otherwise: the 95th percentile is bound.
+USUAL_LATE_PERCENT = 5.0
+#: Between these it lies: of fewer no tail that was learned tells; who can bear more gives a longer latency.
+LATE_PERCENT_RANGE = (0.1, USUAL_LATE_PERCENT)
+
 #: What feeds the device: boards run other clocks on a battery than on mains.
 PowerMode: TypeAlias = Literal["mains", "battery", "unknown"]
 
@@ -69,6 +74,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         preset: What the keys that were not given are taken from (`decide.presets`).
         latency_p95_ms: Latency that 95 of 100 frames meet, waiting included, in milliseconds.
+        late_percent: Frames of a hundred that may take longer than that, where other than five.
         max_utilisation: Share of time that the engine may be busy, so that queues stay short.
         burst_headroom_percent: By how much more events are planned for while they come in a burst.
         max_accuracy_loss_points: What accuracy may lose against the full network, in points.
@@ -97,6 +103,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     preset: Preset = "balanced"
     latency_p95_ms: float = 20.0
+    late_percent: float = USUAL_LATE_PERCENT
     max_utilisation: float = 0.6
     burst_headroom_percent: float = 50.0
     max_accuracy_loss_points: float = 5.0
@@ -129,6 +136,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         for key in ("latency_p95_ms", "search_deadline_ms"):
             _require(getattr(self, key) > 0, f"policy.{key} must be positive")
+        least, most = LATE_PERCENT_RANGE
+        _require(least <= self.late_percent <= most, f"policy.late_percent must lie between {least:g} and {most:g}")
         for key in ("memory_share_percent", "low_battery_energy_percent", "hot_latency_percent"):
             _require(0 < getattr(self, key) <= 100, f"policy.{key} must lie above 0 and up to 100")  # noqa: PLR2004 - percent
         for key in ("memory_pressure_percent", "low_battery_percent", "least_accuracy_percent"):
@@ -146,6 +155,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _require(getattr(self, key) >= 0, f"policy.{key} must not be negative")
         for key in ("max_utilisation", "emergency_utilisation"):
             _require(0 < getattr(self, key) < 1, f"policy.{key} must lie between 0 and 1")
+        _require(
+            self.emergency_utilisation <= self.max_utilisation,
+            f"policy.emergency_utilisation ({self.emergency_utilisation:g}) must not be above max_utilisation "
+            f"({self.max_utilisation:g}): an emergency allows less load, never more",
+        )
         self._check_mission()
         _require(
             self.lambda_energy_unknown >= self.lambda_energy_min,

@@ -9,7 +9,7 @@ best combination and the other models leave it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, isfinite
 from time import monotonic
 
@@ -17,51 +17,15 @@ import msgspec
 import numpy as np
 
 from adaspring.context.model import Context
-from adaspring.decide.budgets import Budgets, latency_asked_s, planned_rate_hz
-from adaspring.decide.decision import Relaxed, Together
+from adaspring.decide.budgets import Budgets, asked_in_the_mean_s, planned_rate_hz
+from adaspring.decide.decision import Together
 from adaspring.decide.demands import LIMITED, Front, Limits, Load, yielding_order
 from adaspring.decide.joint import Combination, Market
-from adaspring.decide.planner import Choice, Planner
+from adaspring.decide.member import Member, relaxed_limit
+from adaspring.decide.planner import Choice
 from adaspring.decide.policy import thermal_state
-from adaspring.decide.problem import Quantity
 from adaspring.decide.trigger import LEAST_EVENT_RATE_HZ
 from adaspring.space import Genome
-
-#: Priorities go from 1, the highest, to this.
-LOWEST_PRIORITY = 9
-DEFAULT_PRIORITY = 5
-#: What limits that all share are called, their units, and the budget that they belong to.
-_SHARED: tuple[tuple[str, str, Quantity], ...] = (
-    ("the engine's busy time", "%", "latency"),
-    ("power of all models", "mW", "energy"),
-    ("memory of all models", "MiB", "memory"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A model that takes part in a decision.
-
-    Attributes:
-        name: Of the model.
-        priority: 1 is the highest; each step down counts half.
-        planner: Decides for it.
-        context: What the device is going through, with the frames of this model.
-        incumbent: The subnet that runs; None at the start.
-        pinned: Whether an operator holds that subnet; the others then share what it leaves.
-    """
-
-    name: str
-    priority: int
-    planner: Planner
-    context: Context
-    incumbent: Genome | None
-    pinned: bool = False
-
-    @property
-    def weight(self) -> float:
-        """What its score counts in the decision."""
-        return 2.0 ** (DEFAULT_PRIORITY - self.priority)
 
 
 def choose_together(
@@ -103,7 +67,7 @@ class _Sharing:
             waiting=np.array([member.context.queue_depth or 0.0 for member in members]),
         )
         self._limits = self._with_slack(self._wanted(device))
-        #: The best for each model, were all that there is its own; None for one that is pinned.
+        #: The best for each model, were all that there is its own; None for one that is pinned. Bounds are theirs.
         self._alone = [
             None if member.pinned else self._choose(index, self._part(index, self._limits, None))
             for index, member in enumerate(members)
@@ -136,7 +100,20 @@ class _Sharing:
             # Within what is left beside the others there may be something better than the front had.
             choices[index] = choice = self._choose(index, self._part(index, best.limits, used, used[index]))
             used[index] = self._weighed(index, choice.genome[None])
+        if best.relaxed:
+            self._alone = self._within_relaxed(best.limits, used)
         return choices, self._together(choices, best)
+
+    def _within_relaxed(self, limits: Limits, used: Sequence[Front]) -> list[Choice | None]:
+        """What each model would take of all that there is, once limits gave way.
+
+        No combination within these limits scores less than the bounds of these searches together, whether its subnets
+        are members of the fronts or not.
+        """
+        return [
+            None if choice is None else self._choose(index, self._part(index, limits, None, mine))
+            for index, (choice, mine) in enumerate(zip(self._alone, used, strict=True))
+        ]
 
     def _beside_the_leanest(self, fronts: Sequence[Front]) -> list[Choice | None]:
         """What each model would take if the others took as little as their floors allow.
@@ -175,7 +152,7 @@ class _Sharing:
     def _known(self, index: int, choice: Choice | None) -> Genome:
         """The subnets that a model may be given: what it would take, what runs, and its front."""
         member = self._members[index]
-        running = _running(member)
+        running = member.running
         return running if choice is None else np.concatenate([choice.genome[None], running, member.planner.front])
 
     def _wanted(self, device: Context) -> Limits:
@@ -185,7 +162,7 @@ class _Sharing:
             self._members, self._own, self._corrections, self._load.energy_rates_hz.tolist(), strict=True
         ):
             losses.append(member.planner.reference.accuracy_percent - own.accuracy_percent)
-            latencies.append(latency_asked_s(member.planner.policy, member.context)[0])
+            latencies.append(asked_in_the_mean_s(member.planner.policy, member.context, corrections.tail_ratio))
             # A mission shares what the battery holds among the frames of all models.
             cap_mj = member.planner.budgets(device, corrections).energy_mj
             powers_mw.append(inf if cap_mj is None else rate_hz * cap_mj)
@@ -204,7 +181,7 @@ class _Sharing:
         for index, member in enumerate(self._members):
             if member.incumbent is None or thermal_state(policy, member.context) == "critical":
                 return wanted
-            running.append(self._weighed(index, _running(member)))
+            running.append(self._weighed(index, member.running))
         used = Market(running, self._load).demands([np.zeros(1, dtype=np.intp)] * len(running))[0]
         limits = wanted.vector()
         slack = policy.trigger.latency_slack_percent / 100
@@ -258,11 +235,15 @@ class _Sharing:
     def _together(self, choices: Sequence[Choice | None], best: Combination | None) -> Together:
         """What was decided; `best` is None where nobody had to give way."""
         members = self._members
-        relaxed = () if best is None else tuple(self._told(place, best.limits) for place in best.relaxed)
+        relaxed = (
+            ()
+            if best is None
+            else tuple(relaxed_limit(members, self._limits, best.limits, place) for place in best.relaxed)
+        )
         objective = bound = 0.0
         subnets = []
         for member, choice, alone in zip(members, choices, self._alone, strict=True):
-            genome = _running(member)[0] if choice is None else choice.genome
+            genome = member.running[0] if choice is None else choice.genome
             subnets.append(member.planner.space.format(genome))
             objective += 0.0 if choice is None else member.weight * choice.found.objective
             bound += 0.0 if alone is None else member.weight * alone.found.bound
@@ -271,38 +252,10 @@ class _Sharing:
             subnets=tuple(subnets),
             contended=best is not None,
             objective=objective,
-            bound=None if relaxed else bound,
+            bound=bound,
             proven=best is None or best.proven,
             relaxed=relaxed,
         )
-
-    def _told(self, place: int, limits: Limits) -> Relaxed:
-        """A limit that had to give, in the words of a person."""
-        count = len(self._members)
-        before, after = self._limits.vector()[place], limits.vector()[place]
-        quantity: Quantity
-        if place < count:
-            full = self._members[place].planner.reference.accuracy_percent
-            what, unit, quantity = f"accuracy of {self._members[place].name}", "%", "accuracy"
-            before, after = full - before, full - after
-        elif place < 2 * count:
-            what, unit, quantity = f"latency of {self._members[place - count].name}", "ms", "latency"
-            before, after = before * 1e3, after * 1e3
-        else:
-            what, unit, quantity = _SHARED[place - 2 * count]
-            before, after = (before * 1e2, after * 1e2) if quantity == "latency" else (before, after)
-        now = f"{after:.3g} {unit}" if isfinite(after) else "no limit"
-        sentence = f"{what} relaxed from {before:.3g} {unit} to {now}, the nearest that what ranks above it leaves"
-        return Relaxed(quantity, sentence)
-
-
-def _running(member: Member) -> Genome:
-    """The subnet that runs, as a front of one; none where none does."""
-    return (
-        np.empty((0, member.planner.space.slot_count + 1), dtype=np.int16)
-        if member.incumbent is None
-        else member.incumbent[None]
-    )
 
 
 def _why(reason: str) -> str:

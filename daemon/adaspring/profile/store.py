@@ -6,6 +6,7 @@ import glob
 import io
 import os
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -81,11 +82,12 @@ def load_tables(path: Path, space: SearchSpace) -> DeviceTables:
         TableError: If the file is damaged, of another version or does not fit the space.
     """
     tables = peek_tables(path)
-    tail = tables.facts.tail_ratio
-    if not tail >= 1.0:
-        raise TableError(
-            f"tables {path}: tail_ratio must be at least 1; it is {tail}; profile again: adaspring profile"
-        )
+    for name, least in (("tail_ratio", 1.0), ("session_mib", 0.0)):
+        value = getattr(tables.facts, name)
+        if value is not None and not least <= value < inf:
+            raise TableError(
+                f"tables {path}: {name} must be at least {least:g}; it is {value}; profile again: adaspring profile"
+            )
     tables.latency_us.check(space, f"latency_us of {path.name}")
     tables.energy_mj.check(space, f"energy_mj of {path.name}")
     trellis = Trellis(space)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,13 @@ COLUMNS = (
     "memory_available_mib",
     "event_rate_hz",
 )
+#: What readings can be; others are no readings.
+_POSSIBLE = {
+    "battery_percent": (0.0, 100.0),
+    "temperature_c": (-60.0, 150.0),
+    "memory_available_mib": (0.0, inf),
+    "event_rate_hz": (0.0, inf),
+}
 #: Two rows farther apart than this many usual steps have a gap between them, and than this many seconds.
 GAP_STEPS, GAP_S = 20.0, 60.0
 #: Event rates are held for so long: the grid of a day made from a trace.
@@ -112,6 +119,8 @@ def _written(lines: Iterator[str], findings: list[str]) -> Iterator[tuple[int, d
         row: dict[str, float] = {}
         for name in names:
             row[name] = _number(cells[name] or "", name, reader.line_num, findings)
+        if None in cells:
+            findings.append(f"line {reader.line_num}: there are more cells than columns; those behind are left out")
         yield reader.line_num, row
 
 
@@ -141,9 +150,11 @@ def _number(text: str, name: str, line: int, findings: list[str]) -> float:
     try:
         value = _TRUTHS[text.lower()] if text.lower() in _TRUTHS else float(text)
     except ValueError:
-        findings.append(f"line {line}: {name} {text!r} is no number; it counts as unknown")
-        return nan
-    return value if isfinite(value) else nan
+        value = nan
+    if isfinite(value):
+        return value
+    findings.append(f"line {line}: {name} {text!r} is no number; it counts as unknown")
+    return nan
 
 
 def _ordered(
@@ -157,7 +168,7 @@ def _ordered(
             before = kept[-1][1]["time_s"]
             findings.append(f"line {line}: time goes from {before:.0f} s to {row['time_s']:.0f} s; the row is left out")
         else:
-            kept.append((line, row))
+            kept.append((line, {name: _possible(value, name, line, findings) for name, value in row.items()}))
     columns = {name: np.array([row.get(name, nan) for _, row in kept]) for name in COLUMNS}
     steps = np.diff(columns["time_s"])
     longest = max(GAP_S, GAP_STEPS * float(np.median(steps))) if len(steps) else GAP_S
@@ -169,6 +180,15 @@ def _ordered(
             f"line {kept[index + 1][0]}: a gap of {(end - begin) / 60:.0f} min; no frames are counted in it"
         )
     return columns, tuple(gaps)
+
+
+def _possible(value: float, name: str, line: int, findings: list[str]) -> float:
+    """A reading, unknown where it cannot be one."""
+    least, most = _POSSIBLE.get(name, (-inf, inf))
+    if value < least or value > most:
+        findings.append(f"line {line}: {name} cannot be {value:g}; it counts as unknown")
+        return nan
+    return value
 
 
 def scenario_of(trace: Trace, base: Scenario) -> tuple[Scenario, tuple[str, ...]]:
