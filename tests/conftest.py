@@ -30,9 +30,10 @@ from adaspring.bundle import (
 from adaspring.engine.base import Active, Batch
 from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.http.server import HttpServer
 from adaspring.serve.lane import Lane
-from adaspring.serve.protocol import ModelSignature
-from adaspring.serve.server import DataPlane
+from adaspring.serve.protocol import DEFAULT_LIMITS, ModelSignature
+from adaspring.serve.server import INPROC, DataPlane
 from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, analytic_tables, condition_count, lower_all
 from adaspring.tables import SlotTable
 
@@ -271,7 +272,7 @@ class RunningPlane:
     """A data plane that serves toy subnets in a thread of its own."""
 
     def __init__(self, endpoint: str, subnet: ToySubnet | None = None, **options: Any) -> None:
-        """Bind and start; `options` are those of `DataPlane`, `model`, `pipeline`, and lanes `beside`."""
+        """Bind and start; `options` are those of `DataPlane`, `model`, `pipeline`, `http`, and lanes `beside`."""
         self.endpoint = endpoint
         self.active = Active(subnet or ToySubnet())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -282,10 +283,18 @@ class RunningPlane:
         options["curve"] = self._curve
         self.lane = Lane(model, self.active, options.pop("pipeline", None))
         lanes = [self.lane, *options.pop("beside", ())]
+        self.http: HttpServer | None = None
+        if options.pop("http", False):
+            models = [lane.model for lane in lanes]
+            limits = options.get("limits", DEFAULT_LIMITS)
+            self.http = HttpServer(self._context, "127.0.0.1:0", INPROC, models, limits)
         self.plane = DataPlane(self._context, self._claim, lanes, **({"idle_s": 0.02} | options))
         self.plane.bind()
         self._thread = threading.Thread(target=self.plane.run)
         self._thread.start()
+        if self.http is not None:
+            self.plane.count_too(self.http.refusals)
+            self.http.start()
 
     def stop(self) -> None:
         """Stop as a daemon does; again does nothing."""
@@ -294,6 +303,8 @@ class RunningPlane:
         assert not self._thread.is_alive()
         if self._curve is not None:
             self._curve.close()
+        if self.http is not None:
+            self.http.close()
         self._context.term()
         self._claim.release()
 

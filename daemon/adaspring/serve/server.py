@@ -12,7 +12,7 @@ from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import Claim
 from adaspring.serve.intake import Intake
 from adaspring.serve.lane import Lane
-from adaspring.serve.measurements import together
+from adaspring.serve.measurements import Refusals, together
 from adaspring.serve.outbox import Outbox
 from adaspring.serve.protocol import DEFAULT_LIMITS, Limits, Statistics
 from adaspring.serve.queue import RequestQueue
@@ -66,7 +66,7 @@ class DataPlane:
         *,
         curve: CurveListener | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        queue_size: int = 128,
+        queue_size: int = 64,
         clock: Callable[[], float] = time.monotonic,
         idle_s: float = 0.5,
     ) -> None:
@@ -99,6 +99,7 @@ class DataPlane:
         self._socket.maxmsgsize = limits.message_bytes
         self._socket.linger = LINGER_MS
 
+        self._elsewhere: list[Refusals] = []
         self._lanes = {lane.model.name: lane for lane in lanes}
         self._queue = RequestQueue(queue_size)
         self._waiting = Waiting(self._socket, clock)
@@ -126,6 +127,10 @@ class DataPlane:
         What does not get in is answered UNAVAILABLE with a hint.
         """
         self._intake.shedder = None if share is None else Shedder(share, self._clock())
+
+    def count_too(self, refusals: Refusals) -> None:
+        """Let `statistics` of all models tell as well what another face refused, which it goes on to count."""
+        self._elsewhere.append(refusals)
 
     def bind(self) -> None:
         """Open the endpoint.
@@ -176,8 +181,8 @@ class DataPlane:
             measurements = self._lanes[model].measurements
             return measurements.statistics(self._queue.waiting(model), self._last_progress_s)
         each = [lane.measurements for lane in self._lanes.values()]
-        intake = self._intake
-        return together(each, intake.unnamed, intake.received, len(self._queue), self._last_progress_s)
+        refusals = (self._intake.unnamed, *self._elsewhere)
+        return together(each, refusals, self._intake.received, len(self._queue), self._last_progress_s)
 
     def _turn(self, *, wait: bool) -> bool:
         """Take in what has come and compute what is next.
