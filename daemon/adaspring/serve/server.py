@@ -33,8 +33,11 @@ REFUSE_LIMIT = 4
 LOOK_S = 1e-3
 #: How often streams are looked through for idle ones, in seconds.
 IDLE_LOOK_S = 5.0
-#: Messages of one client that libzmq may hold in memory for us.
-RECEIVE_MARK = 8
+#: Messages of one client that libzmq may hold in memory for us, and fewer where messages may be large. Its I/O thread
+#: rests until half of them were taken: of 16 requests under way too few would be seen at once to compute 8 together.
+RECEIVE_MARK = 16
+LEAST_RECEIVE_MARK = 8
+RECEIVE_BYTES = 8 << 20
 #: Replies to one client that it may hold: all that can be refused or expire in a few turns,
 #: and fewer where replies are large.
 SEND_MARK = 1024
@@ -91,7 +94,7 @@ class DataPlane:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.router_mandatory = True
         self._socket.rcvtimeo = max(1, int(idle_s * 1e3))
-        self._socket.rcvhwm = RECEIVE_MARK
+        self._socket.rcvhwm = max(LEAST_RECEIVE_MARK, min(RECEIVE_MARK, RECEIVE_BYTES // limits.message_bytes))
         outputs = max(lane.model.outputs for lane in lanes)
         reply_bytes = limits.header_bytes // 64 + 4 * outputs * limits.samples
         self._socket.sndhwm = max(LEAST_SEND_MARK, min(SEND_MARK, SEND_BYTES // reply_bytes))
