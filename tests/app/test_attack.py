@@ -313,7 +313,8 @@ def test_a_full_disk_keeps_it_serving(
             with daemon.control() as control:
                 return msgspec.convert(control.call("status"), Status)
 
-        assert eventually(lambda: not status().profiling, PATIENCE_S)
+        # It measures in what others leave of the processor.
+        assert eventually(lambda: not status().profiling, 4 * PATIENCE_S)
         assert status().tables.estimate
         serves(daemon)
         assert 0 == daemon.stop()
