@@ -26,7 +26,7 @@ from adaspring.cli.process import DaemonProcess
 from adaspring.engine import make_engine
 from adaspring.resources import resource
 from adaspring.serve import protocol
-from benchmarks.harness import daemon, finish, frames_of, percentile
+from benchmarks.harness import daemon, finish, frames_of, free_ports, percentile
 from benchmarks.rival_drivers import (
     IN_FLIGHT,
     GrpcDriver,
@@ -42,8 +42,6 @@ from benchmarks.rivals import Port, rival
 from benchmarks.servers import Address
 from benchmarks.socket import ROUND, Driver, engine_round, in_turns
 
-#: Where the servers listen.
-PORTS = (23_000, 32_000)
 #: How long a server may take to start, in seconds.
 START_S = 60.0
 PACKAGES = ("mlserver", "fastapi", "uvicorn", "grpcio", "onnxruntime", "numpy")
@@ -59,7 +57,7 @@ def main() -> None:
     subnet = loaded.space.format(loaded.space.full())
     x = frames_of("har")
     with ExitStack() as stack:
-        first = _free_ports(5)
+        first = free_ports(5)
         http_port, fastapi_port, mlserver_port = first, first + 1, Port(first + 2)
         ours = _ours(stack, subnet, http_port)
         processes = {
@@ -134,19 +132,6 @@ def _wait(port: int, request: bytes, expected: npt.NDArray[np.float32]) -> None:
         connection.sendall(request)
         (output,) = json.loads(receive(connection))["outputs"]
     np.testing.assert_allclose(np.reshape(output["data"], output["shape"]), expected, rtol=1e-4, atol=1e-5)
-
-
-def _free_ports(count: int) -> int:
-    """The first of some ports in a row that nobody uses, below those that the kernel gives to connections."""
-    for first in range(*PORTS, count):
-        with ExitStack() as probes:
-            try:
-                for port in range(first, first + count):
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-    raise SystemExit(f"no {count} ports in a row are free from {PORTS[0]} on")
 
 
 def _rss_mib(pid: int) -> float:

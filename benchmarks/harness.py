@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from adaspring.resources import resource
 
 #: Notes go to standard error, so that standard output ends with the JSON.
 CONSOLE = Console(stderr=True, highlight=False)
+#: Where servers of benchmarks listen.
+PORTS = (23_000, 32_000)
 
 
 def har() -> Bundle:
@@ -78,6 +82,19 @@ def frames_of(name: str, count: int = 64) -> npt.NDArray[np.float32]:
         return windows()[:count]
     shape = bundle(name).manifest.input.shape
     return np.random.default_rng(5).standard_normal((count, *shape), dtype=np.float32)
+
+
+def free_ports(count: int) -> int:
+    """The first of some ports in a row that nobody uses, below those that the kernel gives to connections."""
+    for first in range(*PORTS, count):
+        with ExitStack() as probes:
+            try:
+                for port in range(first, first + count):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise SystemExit(f"no {count} ports in a row are free from {PORTS[0]} on")
 
 
 def percentile(values: npt.ArrayLike, percent: float) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 import zmq
 
 from adaspring.app.daemon import SWITCH_INTERVAL_S
-from adaspring.app.signature import signature
+from adaspring.app.signature import limits_of, signature
 from adaspring.bundle import load_bundle
 from adaspring.engine import Active, make_engine, warm_batches
 from adaspring.profile.measure import measure_batch_curve
@@ -114,7 +114,7 @@ def main() -> None:
         warm_batches(subnet, shape, curve)
         lane = Lane(signature(bundle, None), Active(subnet))
         lane.batch_by(curve)
-        plane = DataPlane(context, cast("Claim", where), [lane])
+        plane = DataPlane(context, cast("Claim", where), [lane], limits=limits_of(lane.model))
         plane.bind()
         plane.run()
         return

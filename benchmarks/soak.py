@@ -3,120 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import threading
 import time
-from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 import psutil
-import zmq
 
-from adaspring.cli.process import DaemonProcess
-from adaspring.client import Client
-from adaspring.errors import ReplyError
-from benchmarks.harness import daemon, finish, har, windows
+from benchmarks.harness import daemon, finish, free_ports, har
+from benchmarks.traffic import Traffic
 
-CLIENTS = 3
-#: Memory is looked at so often, in seconds; the first tenth of the time fills caches and is left out of the slope.
+#: Memory is looked at so often, in seconds; the first fifth of the time fills caches and is left out of the slope.
 LOOK_S = 0.5
 SWAP_EVERY_S = 0.2
-#: What a client without manners sends, one after the other.
-GARBAGE = (
-    [b""],
-    [b"OIPZ1"],
-    [b"HTTP/1.1", b"GET", b"/"],
-    [b"OIPZ1", b"INFER", b"[" * 2000],
-    [b"OIPZ1", b"INFER", b'{"id":"\xff"}'],
-    [b"OIPZ1", b"INFER", b'{"model_name":"har","inputs":[]}', b"x" * 4608],
-    [b"OIPZ1", b"STATS", b"{}", *[b"x"] * 100],
-)
-
-
-class Traffic:
-    """Threads that ask until they are told to end.
-
-    Attributes:
-        requests: Good requests that were sent.
-        errors: What they were answered with that was no result, by kind.
-        bad: Bad messages that were sent.
-    """
-
-    def __init__(self, started: DaemonProcess) -> None:
-        """Describe the traffic; `begin` starts it."""
-        self.requests = 0
-        self.errors: Counter[str] = Counter()
-        self.bad = 0
-        self._started = started
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        good = [threading.Thread(target=self._good) for _ in range(CLIENTS)]
-        self._threads = [*good, threading.Thread(target=self._bad)]
-
-    def begin(self) -> None:
-        """Start all threads."""
-        for thread in self._threads:
-            thread.start()
-
-    def end(self) -> None:
-        """Wait for all threads."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _good(self) -> None:
-        x = windows()
-        with self._started.client(timeout_s=10.0, retries=0) as client:
-            count = 0
-            while not self._over.wait(0.002):
-                error = self._ask(client, x[count % len(x)])
-                count += 1
-                with self._lock:
-                    self.requests += 1
-                    if error:
-                        self.errors[error] += 1
-
-    def _ask(self, client: Client, window: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> str:
-        try:
-            client.infer(window)
-        except ReplyError as error:
-            return error.code
-        except (OSError, RuntimeError) as error:
-            return type(error).__name__
-        return ""
-
-    def _bad(self) -> None:
-        """A new connection for each message; half of them leave before the answer."""
-        with zmq.Context() as context:
-            while not self._over.wait(0.02):
-                with context.socket(zmq.DEALER) as socket:
-                    socket.linger = 0
-                    socket.connect(self._started.endpoint)
-                    socket.send_multipart(GARBAGE[self.bad % len(GARBAGE)])
-                    if self.bad % 2:
-                        socket.poll(1000)
-                self.bad += 1
+#: Behind the traffic, until the connections that stood half open are closed as well, in seconds.
+SETTLE_S = 5.0
 
 
 def main() -> None:
-    """Soak a daemon that serves HAR."""
+    """Soak a daemon that serves HAR over ipc and HTTP."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
     bundle = har()
     names = [bundle.space.format(genome) for genome in bundle.space.random(np.random.default_rng(3), 200)]
-    with daemon({"policy": {"trigger": {"period_s": 3600.0}}}) as started, started.control() as control:
+    address = f"127.0.0.1:{free_ports(1)}"
+    config = {"serve": {"http": address}, "policy": {"trigger": {"period_s": 3600.0}}}
+    with daemon(config) as started, started.control() as control:
         process = psutil.Process(started.process.pid)
-        traffic = Traffic(started)
+        traffic = Traffic(started, address)
         descriptors = process.num_fds()
-        begun_s = time.monotonic()
-        until_s = begun_s + 60 * options.minutes
+        began_s = time.monotonic()
         looks: list[tuple[float, float]] = []
         swaps = 0
         traffic.begin()
         try:
-            while (now_s := time.monotonic()) < until_s:
-                if not looks or now_s - begun_s - looks[-1][0] >= LOOK_S:
-                    looks.append((now_s - begun_s, process.memory_info().rss / 2**20))
+            while (elapsed_s := time.monotonic() - began_s) < 60 * options.minutes:
+                if not looks or elapsed_s - looks[-1][0] >= LOOK_S:
+                    looks.append((elapsed_s, process.memory_info().rss / 2**20))
                 control.call("pin", subnet=names[swaps % len(names)])
                 swaps += 1
                 time.sleep(SWAP_EVERY_S)
@@ -124,24 +47,33 @@ def main() -> None:
             traffic.end()
         with started.client(timeout_s=10.0) as client:
             rejected = {reason: count for reason, count in client.stats().rejected.items() if count}
-        time.sleep(1.0)
-        settled = np.array(looks[len(looks) // 10 :])
-        slope_mib_per_s = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
+        time.sleep(SETTLE_S)
+        memory = np.array(looks)
         finish(
             {
                 "minutes": options.minutes,
-                "requests": traffic.requests,
-                "bad_messages": traffic.bad,
+                "requests": traffic.requests.total(),
                 "errors": dict(traffic.errors),
-                "rejected": rejected,
-                "rss_start_mib": round(looks[0][1], 1),
-                "rss_end_mib": round(looks[-1][1], 1),
-                "rss_slope_mib_per_hour": round(slope_mib_per_s * 3600, 2),
+                "rss_slope_mib_per_hour": slope_mib_per_hour(memory[len(memory) // 5 :]),
                 "descriptors_start": descriptors,
                 "descriptors_end": process.num_fds(),
                 "swaps": swaps,
+                "requests_by_kind": dict(traffic.requests),
+                "bad": dict(traffic.bad),
+                "rejected": rejected,
+                "rss_mib_by_tenth": [round(float(part[:, 1].mean()), 2) for part in np.array_split(memory, 10)],
+                "slope_by_half": [slope_mib_per_hour(half) for half in np.array_split(memory, 2)],
             }
         )
+
+
+def slope_mib_per_hour(looks: npt.NDArray[np.float64]) -> float:
+    """Growth of memory, by least squares.
+
+    Args:
+        looks: Seconds and MiB, shape ``(n, 2)``.
+    """
+    return round(float(np.polyfit(looks[:, 0], looks[:, 1], 1)[0]) * 3600, 2)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import random
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import zmq
 with atheris.instrument_imports(include=["adaspring.serve", "adaspring.features"]):
     from adaspring.serve import protocol
     from adaspring.serve.http.bodies import decode_inference, encode_inference
+    from adaspring.serve.http.wire import HttpError, body_bytes, parse_head
     from adaspring.serve.lane import Lane
     from adaspring.serve.server import INPROC, DataPlane
 
@@ -108,6 +110,8 @@ class Target:
 
     def _ask_http(self, body: bytes) -> None:
         """As the HTTP face does it: what it lets through is answered, and what is answered can be encoded."""
+        with suppress(HttpError):
+            body_bytes(parse_head(body + b"\r\n\r\n"), self._limits.message_bytes)
         at = int.from_bytes(body[:LENGTH_BYTES], "little") if len(body) > LENGTH_BYTES else 0
         body = body[LENGTH_BYTES:]
         try:

@@ -30,13 +30,16 @@ from adaspring.bundle import (
 from adaspring.engine.base import Active, Batch
 from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import DATA_MODE, claim
+from adaspring.serve.http.server import HttpServer
 from adaspring.serve.lane import Lane
-from adaspring.serve.protocol import ModelSignature
-from adaspring.serve.server import DataPlane
+from adaspring.serve.protocol import DEFAULT_LIMITS, ModelSignature
+from adaspring.serve.server import INPROC, DataPlane
 from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, analytic_tables, condition_count, lower_all
+from adaspring.space.operators import OPERATORS
 from adaspring.tables import SlotTable
 
-ALL_OPERATORS = ("conv", "dwsep", "lowrank")
+#: Those of spaces whose size tests depend on.
+SOME_OPERATORS = ("conv", "dwsep", "lowrank")
 
 # Property tests judge results, not the speed of a machine that others use too.
 settings.register_profile("adaspring", deadline=None)
@@ -51,17 +54,17 @@ def clone() -> Path:
 
 @pytest.fixture(scope="session")
 def small_spec() -> SpaceSpec:
-    """A 1-D space of 4 slots with every operator, a stride and two skips."""
+    """A 1-D space of 4 slots with three operators, a stride and two skips."""
     ratios = (1.0, 0.5)
     return SpaceSpec(
         input_channels=3,
         input_size=(32,),
         outputs=4,
         slots=(
-            SlotSpec(width=16, kernel=5, stride=2, operators=ALL_OPERATORS, ratios=ratios),
-            SlotSpec(width=16, operators=ALL_OPERATORS, ratios=ratios, skippable=True),
-            SlotSpec(width=32, stride=2, operators=ALL_OPERATORS, ratios=ratios),
-            SlotSpec(width=32, operators=ALL_OPERATORS, ratios=ratios, skippable=True),
+            SlotSpec(width=16, kernel=5, stride=2, operators=SOME_OPERATORS, ratios=ratios),
+            SlotSpec(width=16, operators=SOME_OPERATORS, ratios=ratios, skippable=True),
+            SlotSpec(width=32, stride=2, operators=SOME_OPERATORS, ratios=ratios),
+            SlotSpec(width=32, operators=SOME_OPERATORS, ratios=ratios, skippable=True),
         ),
     )
 
@@ -74,9 +77,9 @@ def image_spec() -> SpaceSpec:
         input_size=(12, 10),
         outputs=5,
         slots=(
-            SlotSpec(width=16, stride=2, operators=ALL_OPERATORS, ratios=(1.0, 0.5)),
-            SlotSpec(width=16, operators=ALL_OPERATORS, ratios=(1.0, 0.5), skippable=True),
-            SlotSpec(width=24, stride=2, operators=ALL_OPERATORS, ratios=(1.0,)),
+            SlotSpec(width=16, stride=2, operators=SOME_OPERATORS, ratios=(1.0, 0.5)),
+            SlotSpec(width=16, operators=SOME_OPERATORS, ratios=(1.0, 0.5), skippable=True),
+            SlotSpec(width=24, stride=2, operators=SOME_OPERATORS, ratios=(1.0,)),
         ),
     )
 
@@ -100,8 +103,8 @@ def residual_spec() -> SpaceSpec:
 
 @pytest.fixture(scope="session")
 def residual_image_spec() -> SpaceSpec:
-    """A 2-D space with a fixed strided stem, a residual stage and every operator."""
-    operators = ("conv", "fire", "dwsep", "inverted", "lowrank", "spatial")
+    """A 2-D space with a fixed strided stem, a residual stage and every operator that there is."""
+    operators = tuple(OPERATORS)
     return SpaceSpec(
         input_channels=3,
         input_size=(17, 14),
@@ -271,7 +274,7 @@ class RunningPlane:
     """A data plane that serves toy subnets in a thread of its own."""
 
     def __init__(self, endpoint: str, subnet: ToySubnet | None = None, **options: Any) -> None:
-        """Bind and start; `options` are those of `DataPlane`, `model`, `pipeline`, and lanes `beside`."""
+        """Bind and start; `options` are those of `DataPlane`, `model`, `pipeline`, `http`, and lanes `beside`."""
         self.endpoint = endpoint
         self.active = Active(subnet or ToySubnet())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -282,10 +285,18 @@ class RunningPlane:
         options["curve"] = self._curve
         self.lane = Lane(model, self.active, options.pop("pipeline", None))
         lanes = [self.lane, *options.pop("beside", ())]
+        self.http: HttpServer | None = None
+        if options.pop("http", False):
+            models = [lane.model for lane in lanes]
+            limits = options.get("limits", DEFAULT_LIMITS)
+            self.http = HttpServer(self._context, "127.0.0.1:0", INPROC, models, limits)
         self.plane = DataPlane(self._context, self._claim, lanes, **({"idle_s": 0.02} | options))
         self.plane.bind()
         self._thread = threading.Thread(target=self.plane.run)
         self._thread.start()
+        if self.http is not None:
+            self.plane.count_too(self.http.refusals)
+            self.http.start()
 
     def stop(self) -> None:
         """Stop as a daemon does; again does nothing."""
@@ -294,6 +305,8 @@ class RunningPlane:
         assert not self._thread.is_alive()
         if self._curve is not None:
             self._curve.close()
+        if self.http is not None:
+            self.http.close()
         self._context.term()
         self._claim.release()
 

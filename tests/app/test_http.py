@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import zmq
 
@@ -19,6 +21,7 @@ from adaspring.cli.process import DaemonProcess
 from adaspring.errors import ConfigError
 from adaspring.serve.http.server import MOST_CONNECTIONS, HttpServer
 from adaspring.serve.protocol import DEFAULT_LIMITS
+from tests.app.waiting import eventually
 
 X = np.linspace(-1, 1, 96, dtype=np.float32).reshape(1, 3, 32)
 
@@ -167,32 +170,54 @@ def test_bad_requests_are_told_what_is_wrong(
 
 def test_a_body_that_is_too_large_or_packed_is_not_read(ask: Http, address: str) -> None:
     """It is refused by its headers, and the connection ends."""
-    for headers in ({"Content-Length": str(1 << 30)}, {"Content-Encoding": "gzip"}, {"Content-Length": "-1"}):
+    for status, name, value in ((413, "Content-Length", str(1 << 30)), (415, "Content-Encoding", "gzip")):
         refused = Http(address)
-        assert 413 == refused.ask("POST", "/v2/models/toy/infer", b"", headers)[0]
+        assert status == refused.ask("POST", "/v2/models/toy/infer", b"", {name: value})[0]
         refused.connection.close()
     assert 400 == ask.ask("POST", "/v2/models/toy/infer", infer_body(), {"Inference-Header-Content-Length": "x"})[0]
 
 
-def test_connections_are_bounded(ask: Http, address: str) -> None:
-    """One more than there are threads is told to come again; those that stand are served."""
+def test_connections_are_bounded(ask: Http, address: str, daemon: DaemonProcess) -> None:
+    """One more is told to come again, and counted; those that stand are served, by one thread; then there is room."""
+    threads = len(psutil.Process(daemon.process.pid).threads())
     assert 200 == ask.ask("GET", "/v2/health/ready")[0]
     held = [Http(address) for _ in range(MOST_CONNECTIONS - 1)]
     try:
         for client in held:
             assert 200 == client.ask("GET", "/v2/health/live")[0]
         extra = Http(address)
-        assert (503, None) == extra.ask("GET", "/v2/health/live")
+        status, answer = extra.ask("GET", "/v2/health/live")
+        assert (503, True) == (status, "try again" in answer["error"])
         extra.connection.close()
+        with daemon.client(timeout_s=30) as asking:
+            assert asking.stats().rejected["http"] >= 1
+        assert threads >= len(psutil.Process(daemon.process.pid).threads())
     finally:
         for client in held:
             client.connection.close()
-    # Their threads end as soon as they see it.
+    # There is room as soon as the daemon sees that they are gone.
     again = [Http(address)]
     while again[-1].ask("GET", "/v2/health/live")[0] == 503:
         again.append(Http(address))
     for client in again:
         client.connection.close()
+
+
+def test_more_connections_than_are_even_told_so_leave_nothing_behind(
+    ask: Http, address: str, daemon: DaemonProcess
+) -> None:
+    """Hundreds that say nothing cost no more than a bound, and once they are gone, none of it is left."""
+    process = psutil.Process(daemon.process.pid)
+    assert 200 == ask.ask("GET", "/v2/health/live")[0]
+    before = process.num_fds()
+    host, port = address.split(":")
+    with ExitStack() as silent:
+        for _ in range(10 * MOST_CONNECTIONS):
+            silent.enter_context(socket.create_connection((host, int(port)), timeout=30))
+        assert 200 == ask.ask("POST", "/v2/models/toy/infer", infer_body())[0]
+        # Each has its socket, and those that are served one to the data plane, which has a descriptor of its own.
+        assert process.num_fds() <= before + 5 * MOST_CONNECTIONS
+    assert eventually(lambda: process.num_fds() <= before + 2, 30.0)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8000", "example.org:80", "127.0.0.1", "127.0.0.1:http", "[::1]:80"])

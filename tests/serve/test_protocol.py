@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec.structs import replace
 
 from adaspring.errors import ProtocolError
 from adaspring.serve import protocol
@@ -167,7 +168,8 @@ GOOD = protocol.encode_infer("7", "toy", "x", X)
 )
 def test_frames_that_break_the_protocol_are_refused(frames: list[bytes], reason: str, names: str) -> None:
     """Each limit and each frame has its refusal."""
-    with pytest.raises(ProtocolError, match=re.escape(names)) as caught:
+    # Releases of msgspec write UTF-8 in one way or the other.
+    with pytest.raises(ProtocolError, match=f"(?i){re.escape(names)}") as caught:
         decode(frames)
     assert ("INVALID_ARG", reason) == (caught.value.code, caught.value.reason)
 
@@ -204,9 +206,9 @@ def test_depth_counts_levels_and_not_brackets() -> None:
     message = protocol.open_request([b"OIPZ1", b"LIVE", nested(8)], DEFAULT_LIMITS)
     assert protocol.decode_query(message, MODELS, DEFAULT_LIMITS).id == ""
     with pytest.raises(ProtocolError, match="8 levels"):
-        protocol.decode_query(message._replace(header=nested(9)), MODELS, DEFAULT_LIMITS)
+        protocol.decode_query(replace(message, header=nested(9)), MODELS, DEFAULT_LIMITS)
     text = b'{"id":"[[[[[[[[[[\\"[[[[","parameters":{"a":[],"b":[],"c":[],"d":[],"e":[]}}'
-    assert protocol.decode_query(message._replace(header=text), MODELS, DEFAULT_LIMITS).id == '[[[[[[[[[["[[[['
+    assert protocol.decode_query(replace(message, header=text), MODELS, DEFAULT_LIMITS).id == '[[[[[[[[[["[[[['
 
 
 def test_id_is_read_from_a_header_that_is_wrong_otherwise() -> None:

@@ -21,7 +21,7 @@ from adaspring.serve import protocol
 from adaspring.serve.endpoint import DATA_MODE, claim
 from adaspring.serve.lane import Lane
 from adaspring.serve.protocol import Limits, ModelSignature
-from adaspring.serve.server import DRAIN_S, RECEIVE_MARK, SEND_MARK, DataPlane
+from adaspring.serve.server import DRAIN_S, LEAST_RECEIVE_MARK, SEND_MARK, DataPlane
 
 if TYPE_CHECKING:
     from tests.conftest import RunningPlane, ToySubnet
@@ -457,7 +457,7 @@ def test_stop_answers_what_is_still_on_its_way(serve_toy: ServeToy, raw_client: 
     client = raw_client(plane.endpoint)
     client.send(infer("0"))
     assert held.started.acquire(timeout=5)
-    count = 6 * RECEIVE_MARK
+    count = 6 * LEAST_RECEIVE_MARK
     for number in range(1, count):
         client.send(infer(str(number)))
     plane.plane.stop()

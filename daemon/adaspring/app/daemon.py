@@ -132,7 +132,9 @@ def _build(
     control = ControlServer(context, claims["control"])
     stack.callback(control.close)
     data.bind()
-    open_http(config.serve, context, signatures, limits, stack)
+    refused = open_http(config.serve, context, signatures, limits, stack)
+    if refused is not None:
+        data.count_too(refused)
     loop = ControlLoop(
         models=models,
         device=board.name,

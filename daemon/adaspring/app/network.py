@@ -10,6 +10,7 @@ import zmq
 from adaspring.app.config import ServeConfig
 from adaspring.app.credentials import is_credential, key_file, key_files
 from adaspring.serve.curve import CurveListener, ListenerKeys
+from adaspring.serve.measurements import Refusals
 from adaspring.serve.protocol import Limits, ModelSignature
 from adaspring.serve.server import INPROC
 
@@ -51,7 +52,7 @@ def open_http(
     models: Sequence[ModelSignature],
     limits: Limits,
     stack: ExitStack,
-) -> None:
+) -> Refusals | None:
     """Serve HTTP, where that is configured; the data plane is bound already.
 
     Args:
@@ -61,14 +62,18 @@ def open_http(
         limits: What a message may be.
         stack: Closes the server.
 
+    Returns:
+        What it refuses itself, which it goes on to count; None where it is not configured.
+
     Raises:
         ConfigError: If the address cannot be used.
     """
     if not config.http:
-        return
+        return None
     # Imported late: few want it.
     from adaspring.serve.http.server import HttpServer  # noqa: PLC0415
 
     server = HttpServer(context, config.http, INPROC, models, limits)
     stack.callback(server.close)
     server.start()
+    return server.refusals

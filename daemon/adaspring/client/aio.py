@@ -14,12 +14,12 @@ import numpy.typing as npt
 import zmq
 import zmq.asyncio
 
+from adaspring.client.aio_connection import Arrival, AsyncConnection, GoneError
 from adaspring.client.core import Codec, Incoming, Outgoing, Result, result
 from adaspring.client.curve import CurveKeys
-from adaspring.client.departures import EVENTS, Departures, close_monitored
 from adaspring.client.endpoints import connect, default_endpoint, no_answer
 from adaspring.client.sample_stream import AsyncSampleStream
-from adaspring.client.windows import StreamCodec, StreamWish, is_pushed
+from adaspring.client.windows import StreamCodec, StreamWish
 from adaspring.errors import ConnectError, NotFoundError, ProtocolError, TimedOutError
 from adaspring.serve import protocol
 from adaspring.serve.protocol import DEFAULT_LIMITS, MetaHeader, Statistics
@@ -27,70 +27,9 @@ from adaspring.serve.protocol import DEFAULT_LIMITS, MetaHeader, Statistics
 H = TypeVar("H", bound=msgspec.Struct)
 
 
-class _Arrival(NamedTuple):
-    incoming: Incoming
-    at_s: float
-
-
 class _Answer(NamedTuple):
     incoming: Incoming
     round_trip_us: float
-
-
-class _GoneError(Exception):
-    """The daemon went away while a request was under way."""
-
-
-class _Connection:
-    """A socket, the tasks that read it and its monitor, and when it was last heard of."""
-
-    def __init__(
-        self,
-        socket: zmq.asyncio.Socket,
-        codec: Codec,
-        waiting: dict[str, asyncio.Future[_Arrival]],
-        pushed: dict[str, asyncio.Queue[Incoming]],
-    ) -> None:
-        self.socket = socket
-        self.heard_s = 0.0
-        self._monitor = socket.get_monitor_socket(EVENTS)
-        self._pushed = pushed
-        self._codec = codec
-        self._waiting = waiting
-        loop = asyncio.get_running_loop()
-        self._tasks = (loop.create_task(self._read()), loop.create_task(self._watch()))
-
-    async def _read(self) -> None:
-        while True:
-            frames = await self.socket.recv_multipart()
-            self.heard_s = time.perf_counter()
-            try:
-                incoming = self._codec.open(frames)
-            except ProtocolError as error:
-                # Nobody knows whose answer this was, and whoever sends such things answers nobody.
-                for future in self._waiting.values():
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            waiter = self._waiting.get(incoming.id)
-            if is_pushed(incoming.message):
-                if incoming.id in self._pushed:
-                    self._pushed[incoming.id].put_nowait(incoming)
-            elif waiter is not None and not waiter.done():
-                waiter.set_result(_Arrival(incoming, self.heard_s))
-
-    async def _watch(self) -> None:
-        departures = Departures()
-        while True:
-            if departures.told(await self._monitor.recv_multipart()):
-                for future in self._waiting.values():
-                    if not future.done():
-                        future.set_exception(_GoneError())
-
-    def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        close_monitored(self.socket, self._monitor)
 
 
 class AsyncClient:
@@ -116,8 +55,8 @@ class AsyncClient:
         self._curve = curve
         self._codec = Codec(model)
         self._context = zmq.asyncio.Context()
-        self._connection: _Connection | None = None
-        self._waiting: dict[str, asyncio.Future[_Arrival]] = {}
+        self._connection: AsyncConnection | None = None
+        self._waiting: dict[str, asyncio.Future[Arrival]] = {}
         self._pushed: dict[str, asyncio.Queue[Incoming]] = {}
 
     async def __aenter__(self) -> AsyncClient:  # noqa: PYI034 - typing.Self came with Python 3.11
@@ -254,12 +193,12 @@ class AsyncClient:
         for _ in range(1 + self._retries):
             connection = self._connect()
             started_s = time.perf_counter()
-            future: asyncio.Future[_Arrival] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[Arrival] = asyncio.get_running_loop().create_future()
             self._waiting[outgoing.id] = future
             try:
                 await connection.socket.send_multipart(outgoing.frames)
                 arrival = await asyncio.wait_for(future, self._timeout_s)
-            except _GoneError:
+            except GoneError:
                 # Who comes back is asked at once; the first who sees it makes the connection to ask over.
                 if connection is self._connection:
                     self._disconnect()
@@ -289,11 +228,11 @@ class AsyncClient:
             frames = self._codec.query(protocol.CANCEL, cancel_id=request_id).frames
             self._connection.socket.send_multipart(frames)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> AsyncConnection:
         if self._connection is None:
             socket = self._context.socket(zmq.DEALER)
             socket.maxmsgsize = DEFAULT_LIMITS.message_bytes
-            self._connection = _Connection(socket, self._codec, self._waiting, self._pushed)
+            self._connection = AsyncConnection(socket, self._codec, self._waiting, self._pushed)
             try:
                 connect(socket, self.endpoint, self._curve)
             except BaseException:

@@ -46,7 +46,8 @@ class Client(Closing):
             model: Name of the model; None for the only one that is served.
             timeout_s: How long to wait for an answer before asking again, in seconds; a daemon that goes away is not
                 waited for.
-            retries: Times to ask again.
+            retries: Times to ask again. With 0 a request is sent once and computed at most once; one that the daemon
+                took along when it ended, though only just, then fails at once with what `infer` raises.
             curve: Keys, for an endpoint on TCP.
 
         Raises:

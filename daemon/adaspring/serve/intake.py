@@ -126,20 +126,27 @@ class Intake:
             refusal = ErrorHeader(request.id, "UNAVAILABLE", sentence, wait_ms, sequence)
             self._outbox.refuse(envelope, "shed", refusal, counts)
             return
-        if queue.full:
-            self._expire()
-        if queue.full:
-            self.turned_away += 1
-            work = queue.make_room(envelope[0])
-            sentence = f"{queue.capacity} requests wait already; try again later"
-            hint_ms = queue.retry_after_ms()
-            if work is None:
-                error = ErrorHeader(request.id, "UNAVAILABLE", sentence, hint_ms, sequence)
-                self._outbox.refuse(envelope, "queue_full", error, counts)
-                return
-            turned_away = self._lanes[work.request.model].measurements
-            self._outbox.turn_away(work, "queue_full", sentence, turned_away, retry_after_ms=hint_ms)
+        if queue.full and not self._makes_room(envelope, request, sequence):
+            return
         queue.push(envelope, request, self._clock(), window)
+
+    def _makes_room(self, envelope: _Envelope, request: InferRequest, sequence: int | None) -> bool:
+        """Whether a request may join the full queue; where it may not, its client was told."""
+        queue = self._queue
+        self._expire()
+        if not queue.full:
+            return True
+        self.turned_away += 1
+        work = queue.make_room(envelope[0])
+        sentence = f"{queue.capacity} requests wait already; try again later"
+        hint_ms = queue.retry_after_ms()
+        if work is None:
+            error = ErrorHeader(request.id, "UNAVAILABLE", sentence, hint_ms, sequence)
+            self._outbox.refuse(envelope, "queue_full", error, self._lanes[request.model].measurements)
+            return False
+        turned_away = self._lanes[work.request.model].measurements
+        self._outbox.turn_away(work, "queue_full", sentence, turned_away, retry_after_ms=hint_ms)
+        return True
 
     def _open(self, envelope: _Envelope, message: Message) -> protocol.OpenedHeader:
         header, model = protocol.decode_open(message, self._models, self._limits)

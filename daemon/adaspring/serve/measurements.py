@@ -161,28 +161,31 @@ class Measurements(Refusals):
 
 
 def together(
-    models: Sequence[Measurements], unnamed: Refusals, received: int, queue_depth: int, last_progress_s: float
+    models: Sequence[Measurements],
+    unnamed: Sequence[Refusals],
+    received: int,
+    queue_depth: int,
+    last_progress_s: float,
 ) -> Statistics:
     """A snapshot of all models together.
 
     Args:
         models: Of each.
-        unnamed: What was refused before its model was known.
+        unnamed: What was refused before its model was known, by who refused it.
         received: Messages of every type.
         queue_depth: Requests that wait.
         last_progress_s: When the loop last turned, in seconds.
     """
     each = [model.statistics(0, 0.0) for model in models]
+    refusals: list[Refusals] = [*models, *unnamed]
     summed = {
         name: sum(getattr(one, name) for one in each)
         for name in ("samples", "answered", "expired", "cancelled", "failed", "batches", "streams")
     }
     return Statistics(
         received=received,
-        rejected={
-            reason: count + sum(one.rejected[reason] for one in each) for reason, count in unnamed.rejected.items()
-        },
-        undelivered=unnamed.undelivered + sum(one.undelivered for one in each),
+        rejected={reason: sum(one.rejected[reason] for one in refusals) for reason in REJECT_REASONS},
+        undelivered=sum(one.undelivered for one in refusals),
         queue_depth=queue_depth,
         last_progress_s=last_progress_s,
         generation=max(one.generation for one in each),

@@ -8,6 +8,9 @@ from heapq import heapify, heappop, heappush
 from math import ceil, inf
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from adaspring.serve.protocol import InferRequest
 
 #: Weight of the newest measurement in the smoothed service time.
@@ -24,7 +27,7 @@ class Window(NamedTuple):
     gap: int
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True, order=True, gc=False):
     """A request in the queue. Its order is that of its first three fields.
 
     Attributes:
@@ -104,12 +107,14 @@ class RequestQueue:
 
     def push(self, envelope: list[bytes], request: InferRequest, now_s: float, window: Window | None = None) -> None:
         """Let a request wait. The queue must not be full."""
-        deadline_s = inf if request.timeout_us is None else now_s + request.timeout_us * 1e-6
-        self._earliest_deadline_s = min(self._earliest_deadline_s, deadline_s)
+        deadline_s = inf
+        if request.timeout_us is not None:
+            deadline_s = now_s + request.timeout_us * 1e-6
+            self._earliest_deadline_s = min(self._earliest_deadline_s, deadline_s)
         client = self._clients.get(envelope[0])
         if client is None:
             client = self._clients[envelope[0]] = _Client(self._turn)
-        turn = max(client.turn, self._turn)
+        turn = max(self._turn, client.turn)
         client.turn = turn + request.samples
         client.waiting += 1
         self._arrivals += 1
@@ -126,8 +131,10 @@ class RequestQueue:
         """
         if not self._heap:
             return []
+        if len(self._heap) == 1:
+            return [self._pop_last()]
         taken = [heappop(self._heap)]
-        if largest > 1 and self._heap and fits is not None and taken[0].request.samples == 1:
+        if largest > 1 and fits is not None and taken[0].request.samples == 1:
             self._join(taken, largest, fits)
         for work in taken:
             self._clients[work.envelope[0]].waiting -= 1
@@ -182,6 +189,13 @@ class RequestQueue:
         waiting = Counter(work.request.model for work in self._heap)
         return max(1, ceil(sum(count * self.service_s(model) for model, count in waiting.items()) * 1e3))
 
+    def _pop_last(self) -> Work:
+        """The only one that waits, as nearly always: no turns have to be kept behind it."""
+        work = self._heap.pop()
+        self._turn = max(self._turn, work.turn)
+        self._clients.clear()
+        return work
+
     def _join(self, taken: list[Work], largest: int, fits: Callable[[int, float], bool]) -> None:
         """Add requests of one sample to the first, as far as that is allowed."""
         earliest_s, allowed, model = taken[0].deadline_s, 1, taken[0].request.model
@@ -207,7 +221,7 @@ class RequestQueue:
         kept = []
         for work in sorted(works, key=lambda work: work.arrival):
             client = self._clients[work.envelope[0]]
-            kept.append(work._replace(turn=client.turn))
+            kept.append(replace(work, turn=client.turn))
             client.turn += work.request.samples
             client.waiting += 1
         heapify(kept)

@@ -12,7 +12,7 @@ from adaspring.serve.curve import CurveListener
 from adaspring.serve.endpoint import Claim
 from adaspring.serve.intake import Intake
 from adaspring.serve.lane import Lane
-from adaspring.serve.measurements import together
+from adaspring.serve.measurements import Refusals, together
 from adaspring.serve.outbox import Outbox
 from adaspring.serve.protocol import DEFAULT_LIMITS, Limits, Statistics
 from adaspring.serve.queue import RequestQueue
@@ -33,8 +33,11 @@ REFUSE_LIMIT = 4
 LOOK_S = 1e-3
 #: How often streams are looked through for idle ones, in seconds.
 IDLE_LOOK_S = 5.0
-#: Messages of one client that libzmq may hold in memory for us.
-RECEIVE_MARK = 8
+#: Messages of one client that libzmq may hold in memory for us, and fewer where messages may be large. Its I/O thread
+#: rests until half of them were taken: of 16 requests under way too few would be seen at once to compute 8 together.
+RECEIVE_MARK = 16
+LEAST_RECEIVE_MARK = 8
+RECEIVE_BYTES = 8 << 20
 #: Replies to one client that it may hold: all that can be refused or expire in a few turns,
 #: and fewer where replies are large.
 SEND_MARK = 1024
@@ -66,7 +69,7 @@ class DataPlane:
         *,
         curve: CurveListener | None = None,
         limits: Limits = DEFAULT_LIMITS,
-        queue_size: int = 128,
+        queue_size: int = 64,
         clock: Callable[[], float] = time.monotonic,
         idle_s: float = 0.5,
     ) -> None:
@@ -91,7 +94,7 @@ class DataPlane:
         self._socket = context.socket(zmq.ROUTER)
         self._socket.router_mandatory = True
         self._socket.rcvtimeo = max(1, int(idle_s * 1e3))
-        self._socket.rcvhwm = RECEIVE_MARK
+        self._socket.rcvhwm = max(LEAST_RECEIVE_MARK, min(RECEIVE_MARK, RECEIVE_BYTES // limits.message_bytes))
         outputs = max(lane.model.outputs for lane in lanes)
         reply_bytes = limits.header_bytes // 64 + 4 * outputs * limits.samples
         self._socket.sndhwm = max(LEAST_SEND_MARK, min(SEND_MARK, SEND_BYTES // reply_bytes))
@@ -99,6 +102,7 @@ class DataPlane:
         self._socket.maxmsgsize = limits.message_bytes
         self._socket.linger = LINGER_MS
 
+        self._elsewhere: list[Refusals] = []
         self._lanes = {lane.model.name: lane for lane in lanes}
         self._queue = RequestQueue(queue_size)
         self._waiting = Waiting(self._socket, clock)
@@ -126,6 +130,10 @@ class DataPlane:
         What does not get in is answered UNAVAILABLE with a hint.
         """
         self._intake.shedder = None if share is None else Shedder(share, self._clock())
+
+    def count_too(self, refusals: Refusals) -> None:
+        """Let `statistics` of all models tell as well what another face refused, which it goes on to count."""
+        self._elsewhere.append(refusals)
 
     def bind(self) -> None:
         """Open the endpoint.
@@ -176,8 +184,8 @@ class DataPlane:
             measurements = self._lanes[model].measurements
             return measurements.statistics(self._queue.waiting(model), self._last_progress_s)
         each = [lane.measurements for lane in self._lanes.values()]
-        intake = self._intake
-        return together(each, intake.unnamed, intake.received, len(self._queue), self._last_progress_s)
+        refusals = (self._intake.unnamed, *self._elsewhere)
+        return together(each, refusals, self._intake.received, len(self._queue), self._last_progress_s)
 
     def _turn(self, *, wait: bool) -> bool:
         """Take in what has come and compute what is next.

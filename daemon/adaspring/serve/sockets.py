@@ -29,10 +29,11 @@ def receive(socket: zmq.Socket[bytes], *, wait: bool = True) -> list[bytes]:
     Raises:
         zmq.Again: If none came.
     """
-    frame = socket.recv(0 if wait else _NOW, False)
+    receive_frame = socket.recv
+    frame = receive_frame(0 if wait else _NOW, False)
     parts = [frame.bytes]
     while frame.more:
-        frame = socket.recv(0, False)
+        frame = receive_frame(0, False)
         parts.append(frame.bytes)
     return parts
 
@@ -45,11 +46,11 @@ def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> bool:
         has not read so much that its queue is full. A ROUTER finds that out at the first
         frame, so a message is never sent in part.
     """
-    last = len(parts) - 1
+    send_frame = socket.send
     try:
-        for part in parts[:last]:
-            socket.send(part, _MORE)
-        socket.send(parts[last], _LAST)
+        for part in parts[:-1]:
+            send_frame(part, _MORE)
+        send_frame(parts[-1], _LAST)
     except zmq.ZMQError as error:
         if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
             raise

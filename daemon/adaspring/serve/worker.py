@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
@@ -155,7 +155,7 @@ class Worker:
             )
 
 
-class _Run(NamedTuple):
+class _Run(msgspec.Struct, frozen=True, gc=False):
     """What computed a batch, and when: preprocessing began, compute started, compute was done, in seconds."""
 
     lane: Lane

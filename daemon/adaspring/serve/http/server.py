@@ -1,50 +1,42 @@
 """An HTTP server on a loopback address that hands requests to the data plane.
 
-Each connection has a thread; between it and the data thread lies a socket, no lock.
+One thread with an event loop serves all connections. Between it and the data thread lies a socket for each
+connection, no lock: so connections are clients like any other, which take turns in the queue.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-import re
+import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import msgspec
 import zmq
+import zmq.asyncio
 
-import adaspring
-from adaspring.errors import ConfigError, ProtocolError
-from adaspring.serve.http.bodies import decode_inference, encode_inference
-from adaspring.serve.protocol import ERR, LIVE, MAGIC, META, READY, Limits, ModelSignature
+from adaspring.errors import ConfigError
+from adaspring.serve.http.connection import HEAD_BYTES, Connection, Face
+from adaspring.serve.http.routes import Routes
+from adaspring.serve.http.wire import error
+from adaspring.serve.measurements import Refusals
+from adaspring.serve.protocol import Limits, ModelSignature
 
-#: Connections at once; one more is told to come again.
-MOST_CONNECTIONS = 32
-#: A connection that is silent for so long is closed, in seconds.
-IDLE_S = 30.0
-#: How long the data plane may take; a deadline of the request ends it sooner.
+#: Connections that are served at once. As many more are told to come again; those beyond are closed.
+MOST_CONNECTIONS = 64
+#: How long the data plane may take, in milliseconds; a deadline of the request ends it sooner.
 ANSWER_MS = 30_000
 
-_MODEL = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
-_STATUS = {
-    "INVALID_ARG": HTTPStatus.BAD_REQUEST,
-    "NOT_FOUND": HTTPStatus.NOT_FOUND,
-    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
-    "DEADLINE_EXCEEDED": HTTPStatus.GATEWAY_TIMEOUT,
-    "CANCELLED": HTTPStatus.CONFLICT,
-    "UNSUPPORTED": HTTPStatus.NOT_IMPLEMENTED,
-}
-_JSON_LENGTH = "Inference-Header-Content-Length"
 
+class HttpServer:
+    """Serves until `close`; `start` it once the data plane is bound.
 
-class HttpServer(ThreadingHTTPServer):
-    """Serves until `close`; `start` it once the data plane is bound."""
-
-    daemon_threads = True
-    block_on_close = False
+    Attributes:
+        address: Where it listens, also where the port was left to the system by 0.
+        refusals: What did not get as far as the data plane, by reason; the server's own thread alone writes.
+    """
 
     def __init__(
         self,
@@ -66,168 +58,72 @@ class HttpServer(ThreadingHTTPServer):
         Raises:
             ConfigError: If the address is none, or not of this machine alone.
         """
-        self.limits = limits
-        self.models = tuple(models)
-        self._context = context
+        host, port = _parse_address(address)
+        self.refusals = Refusals()
+        self._face = Face(Routes(models, limits), self.refusals, limits.message_bytes)
+        self._context = zmq.asyncio.Context.shadow(context)
         self._backend = backend
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._connections: set[asyncio.Task[None]] = set()
         try:
-            super().__init__(_parse_address(address), _Handler)
-        except OSError as error:
-            raise ConfigError(f"cannot serve HTTP on {address}: {error.strerror}; is the port taken?") from error
-        self._thread = threading.Thread(target=self.serve_forever, name="http")
+            self._listener = socket.create_server((host, port), backlog=MOST_CONNECTIONS)
+        except OSError as raised:
+            raise ConfigError(f"cannot serve HTTP on {address}: {raised.strerror}; is the port taken?") from raised
+        self.address = f"{host}:{self._listener.getsockname()[1]}"
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="http")
+
+    @property
+    def connections(self) -> int:
+        """Connections that stand."""
+        return len(self._connections)
 
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and end those that stand."""
         if self._thread.is_alive():
-            self.shutdown()
+            self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
-        self.server_close()
+        self._loop.close()
+        self._listener.close()
 
-    def ask(self, frames: list[bytes]) -> list[bytes]:
-        """Ask the data plane, and wait for its answer.
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
 
-        Raises:
-            zmq.ZMQError: If none comes.
-        """
-        with self._context.socket(zmq.DEALER) as socket:
-            socket.linger = 0
-            socket.rcvtimeo = socket.sndtimeo = ANSWER_MS
-            socket.connect(self._backend)
-            socket.send_multipart(frames)
-            return socket.recv_multipart()
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._connected, sock=self._listener, limit=HEAD_BYTES)
+        await self._over.wait()
+        server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection a thread, if there is one left."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end."""
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection, task = Connection(self._face, reader, writer), asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._connections.add(task)
         try:
-            super().process_request_thread(request, client_address)
+            # A connection that broke concerns its client alone, and asyncio would log one that is ended by `close`.
+            with suppress(OSError, EOFError, asyncio.CancelledError):
+                if len(self._connections) <= MOST_CONNECTIONS:
+                    with self._to_the_data_plane() as backend:
+                        await connection.answer_all(backend)
+                elif len(self._connections) <= 2 * MOST_CONNECTIONS:
+                    sentence = f"there are {MOST_CONNECTIONS} connections already; try again later"
+                    await connection.refuse(error(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"Retry-After": "1"}))
         finally:
-            self._free.release()
+            self._connections.discard(task)
+            connection.close()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing: a connection that broke concerns its client alone."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: HttpServer
-    protocol_version = "HTTP/1.1"
-    server_version = f"adaspring/{adaspring.__version__}"
-    timeout = IDLE_S
-    # An answer leaves in one piece and at once: in two, the second would wait until the client
-    # has acknowledged the first, which it does 40 ms later.
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
-        if self.path == "/v2":
-            self._answer(
-                HTTPStatus.OK,
-                {"name": "adaspring", "version": adaspring.__version__, "extensions": ["binary_tensor_data"]},
-            )
-        elif self.path == "/v2/health/live":
-            self._query(LIVE, "", "live")
-        elif self.path == "/v2/health/ready":
-            self._query(READY, "", "ready")
-        elif (match := _MODEL.fullmatch(self.path)) and match["rest"] != "/infer":
-            self._query(READY if match["rest"] else META, match["model"], "ready" if match["rest"] else None)
-        else:
-            self._answer(HTTPStatus.NOT_FOUND, {"error": f"there is nothing at {self.path}"})
-
-    def do_POST(self) -> None:
-        body = self._body()
-        if body is None:
-            return
-        if self.path == "/v2/repository/index":
-            index = [{"name": model.name, "version": model.version, "state": "READY"} for model in self.server.models]
-            self._send(HTTPStatus.OK, msgspec.json.encode(index), {})
-            return
-        match = _MODEL.fullmatch(self.path)
-        if match is None or match["rest"] != "/infer":
-            self._answer(HTTPStatus.NOT_FOUND, {"error": f"there is nothing to post to at {self.path}"})
-            return
-        json_bytes = self.headers.get(_JSON_LENGTH, str(len(body)))
-        if not json_bytes.isdecimal() or int(json_bytes) > len(body):
-            self._answer(HTTPStatus.BAD_REQUEST, {"error": f"{_JSON_LENGTH} is {json_bytes}; the body has {len(body)}"})
-            return
-        try:
-            inference = decode_inference(
-                body, int(json_bytes), match["model"], match["version"] or "", self.server.limits
-            )
-        except ProtocolError as error:
-            self._answer(_STATUS[error.code], {"error": str(error)})
-            return
-        reply = self._ask(inference.frames)
-        if reply is not None:
-            content, length = encode_inference(reply[2], reply[3:], binary=inference.binary)
-            self._send(HTTPStatus.OK, content, {} if length is None else {_JSON_LENGTH: str(length)})
-
-    def _query(self, kind: bytes, model: str, flag: str | None) -> None:
-        """Answer with the header of a reply, or by status where it tells but one truth."""
-        reply = self._ask([MAGIC, kind, msgspec.json.encode({"model_name": model})])
-        if reply is None:
-            return
-        header = msgspec.json.decode(reply[2])
-        if flag is None:
-            del header["id"]
-            self._answer(HTTPStatus.OK, header)
-        else:
-            self._send(HTTPStatus.OK if header[flag] else HTTPStatus.SERVICE_UNAVAILABLE, b"", {})
-
-    def _ask(self, frames: list[bytes]) -> list[bytes] | None:
-        """The data plane's OK; None where the client was told of an error."""
-        try:
-            reply = self.server.ask(frames)
-        except zmq.ZMQError:
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the daemon is stopping or stuck; try again"})
-            return None
-        if reply[1] != ERR:
-            return reply
-        header = msgspec.json.decode(reply[2])
-        status = _STATUS.get(header["code"], HTTPStatus.INTERNAL_SERVER_ERROR)
-        retry_ms = header.get("retry_after_ms")
-        more = {} if retry_ms is None else {"Retry-After": str(-(-retry_ms // 1000))}
-        self._send(status, msgspec.json.encode({"error": header["error"]}), more)
-        return None
-
-    def _body(self) -> bytes | None:
-        length = self.headers.get("Content-Length", "")
-        most = self.server.limits.message_bytes
-        if not length.isdecimal() or int(length) > most or self.headers.get("Content-Encoding"):
-            # What is left of the body cannot be told from a next request.
-            self.close_connection = True
-            self._answer(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                {"error": f"send a plain body with its Content-Length, at most {most} bytes"},
-            )
-            return None
-        return self.rfile.read(int(length))
-
-    def _answer(self, status: HTTPStatus, body: dict[str, Any]) -> None:
-        self._send(status, msgspec.json.encode(body), {})
-
-    def _send(self, status: HTTPStatus, content: bytes, more: dict[str, str]) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/octet-stream" if _JSON_LENGTH in more else "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in more.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_arguments: Any) -> None:
-        """Do nothing: refusals are counted by the data plane."""
+    def _to_the_data_plane(self) -> zmq.asyncio.Socket:
+        backend = self._context.socket(zmq.DEALER)
+        backend.linger = 0
+        backend.rcvtimeo = backend.sndtimeo = ANSWER_MS
+        backend.connect(self._backend)
+        return backend
 
 
 def _parse_address(address: str) -> tuple[str, int]:

@@ -26,6 +26,7 @@ RejectReason: TypeAlias = Literal[
     "queue_full",
     "shed",  # an emergency leaves no time for it
     "draining",
+    "http",  # over HTTP: no request that is known there, or one connection too many
 ]
 REJECT_REASONS: tuple[RejectReason, ...] = get_args(RejectReason)
 

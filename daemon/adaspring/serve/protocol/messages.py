@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -32,7 +31,7 @@ REPLY_TYPES = (OK, ERR, RESULT)
 _FIXED_FRAMES = 3
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message whose frames were counted and named, with its header still undecoded.
 
     Attributes:

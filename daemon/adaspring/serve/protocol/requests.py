@@ -103,15 +103,17 @@ def decode_infer(message: Message, models: Models, limits: Limits) -> InferReque
     for output in header.outputs:
         if output.name != model.output_name:
             raise refusal("tensors", f"output {quote(output.name)} is unknown; expected {quote(model.output_name)}")
-    tensor = the_tensor(header.inputs, message, [model.input_name, *([model.raw.name] if model.raw else [])])
+    raw = model.raw
+    tensor = the_tensor(header.inputs, message, (model.input_name,) if raw is None else (model.input_name, raw.name))
     timeout_us, priority = header.parameters.timeout, header.parameters.priority
-    if model.raw is not None and tensor.name == model.raw.name:
-        check_tensor(tensor, (model.raw.datatype,), model.raw.shape, limits.samples)
+    if raw is not None and tensor.name == raw.name:
+        check_tensor(tensor, (raw.datatype,), raw.shape, limits.samples)
         samples = decode_tensor(tensor, message.tensors[0])
         return InferRequest(header.id, samples, timeout_us, priority, raw=True, model=model.name)
     check_tensor(tensor, model.datatypes, model.input_shape, limits.samples)
+    values = decode_tensor(tensor, message.tensors[0])
     # A copy of our own: engines may ask for memory that can be written to.
-    batch = decode_tensor(tensor, message.tensors[0]).astype(np.float32)
+    batch = values.copy() if tensor.datatype == "FP32" else values.astype(np.float32)
     return InferRequest(header.id, batch, timeout_us, priority, model=model.name)
 
 
