@@ -112,6 +112,12 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
         parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
         parser.set_defaults(command=_workbench, name=name)
 
+    card = subcommands.add_parser("card", help="measure latency and energy on this machine for the card of a bundle")
+    card.add_argument("recipe", type=Path, help="path of a recipe.toml")
+    card.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    card.add_argument("--runs", type=int, default=200, help="timed runs of each subnet (default: 200)")
+    card.set_defaults(command=_workbench, name="card")
+
 
 def _workbench(options: argparse.Namespace) -> int:
     try:
@@ -126,6 +132,7 @@ def _workbench(options: argparse.Namespace) -> int:
         "evaluate": workbench.run_evaluate,
         "baselines": workbench.run_baselines,
         "sample": workbench.run_sample,
+        "card": workbench.run_card,
     }
     return commands[options.name](options)
 

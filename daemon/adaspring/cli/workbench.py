@@ -21,6 +21,7 @@ from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.finish import quantize
+from adaspring.workbench.measured import BEFORE, HEADING, measure_again
 from adaspring.workbench.parallel import team
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe, load_recipe
@@ -102,6 +103,16 @@ def run_baselines(options: argparse.Namespace) -> int:
         else:
             count = train_all(recipe, _bundle(options), data, folder, console=console, around=around)
     print(f"{count} {'ablations' if options.ablations else 'baselines'} are trained")
+    return 0
+
+
+def run_card(options: argparse.Namespace) -> int:
+    """Measure what a card says of one machine, and print that."""
+    folder = options.bundle or options.recipe.parent / "bundle"
+    card = measure_again(folder, load_bundle(folder), find_board("auto", Path("/")), options.runs)
+    if options.bundle is None:
+        (options.recipe.parent / "card.md").write_text(card, encoding="utf-8")
+    print(card[card.index(HEADING) : card.index(BEFORE)].strip())
     return 0
 
 

@@ -8,11 +8,12 @@ import torch
 from adaspring.app.locate import find_board
 from adaspring.cli.adaspring import main
 from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, subnet_costs
-from adaspring.workbench.baselines.comparison import Measured, Row, extremes
+from adaspring.workbench.baselines.comparison import Measured, Row
 from adaspring.workbench.baselines.headline import headline, pairs
 from adaspring.workbench.baselines.rivals import alone, rivals
 from adaspring.workbench.baselines.transform import factorised, pruned
 from adaspring.workbench.supernet import Recorded, forward, initial_weights
+from adaspring.workbench.timing import extremes
 
 SPEC = SpaceSpec(
     input_channels=3,

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from adaspring.boards.profile import DeviceProfile
-from adaspring.workbench.baselines.comparison import Measured, energy_mj, extremes
+from adaspring.workbench.baselines.comparison import Measured
+from adaspring.workbench.timing import energy_mj, extremes
 
 #: Points of validation accuracy by which ours may fall short of a baseline that it is held against.
 TOLERANCE_POINTS = 0.5
