@@ -103,10 +103,12 @@ def trained(
     console: Console,
     around: Surroundings,
     initial: Callable[[], Weights] | None = None,
+    keep_last: bool = False,
 ) -> tuple[Weights, float]:
     """Weights and statistics out of all phases of the training, and the seconds that these took.
 
-    Where `initial` is given, training starts from what it returns instead of from random weights.
+    Where `initial` is given, training starts from what it returns instead of from random weights;
+    with `keep_last` nothing is chosen on the validation rows (see `train`).
     """
     how = recipe.training
     digests = {name: _digest(recipe, name) for name in PHASES}
@@ -127,6 +129,7 @@ def trained(
                 recipe=digests[name],
                 around=around,
                 report=lambda epoch: tell(_line(epoch)),
+                keep_last=keep_last,
             )
 
     def drawn() -> Weights:

@@ -169,8 +169,9 @@ def train(
     recipe: str,
     around: Surroundings,
     report: Callable[[EpochReport], None] = lambda _: None,
+    keep_last: bool = False,
 ) -> Weights:
-    """Run one phase and return the weights that validated best.
+    """Run one phase and return the weights that validated best, or the last.
 
     Args:
         space: The search space.
@@ -182,6 +183,8 @@ def train(
         recipe: Digest of the recipe, kept in the checkpoint.
         around: Where it runs.
         report: Called after every epoch.
+        keep_last: Whether the last weights are taken, whatever they validate: where the validation
+            rows are there to test on, nothing may be chosen on them.
 
     Raises:
         StageOverError: If the stage is over; the checkpoint holds where it stopped.
@@ -205,7 +208,7 @@ def train(
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
     started_s, spent_before_s = around.clock(), state.spent_s
-    while state.epoch < phase.how.epochs and not _settled(state, how):
+    while state.epoch < phase.how.epochs and (keep_last or not _settled(state, how)):
         # Seeded by epoch, so that a resumed run draws what an uninterrupted one would.
         rng = np.random.default_rng([how.seed, phase.number, state.epoch])
         order = rng.permutation(len(batches))
@@ -234,7 +237,7 @@ def train(
         percent = None
         if over or state.epoch % how.validate_every == 0 or state.epoch == phase.how.epochs:
             percent = around.team.agreed(judge.percent(state.average))
-            state.take(percent)
+            state.take(percent, always=keep_last)
             state.moments = moments_of(optimizer, weights)
             state.spent_s = spent_before_s + around.clock() - started_s
             if around.team.leads:
