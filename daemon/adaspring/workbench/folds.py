@@ -68,9 +68,7 @@ def cross_validate(
         np.concatenate([load_rows(data, every, split).group for split in ("train", "validation")])
     ).tolist()
     if len(groups) == 1:
-        raise RecipeError(
-            "the training rows are all of one group, and none can be left out: set group in [data.reader]"
-        )
+        raise RecipeError("the training rows are all of one group, so none is left out: set group in [data.reader]")
     unknown = [group for group in only if group not in groups]
     if unknown:
         raise RecipeError(f"the training rows have no group {unknown[0]!r}: they have {', '.join(map(str, groups))}")
