@@ -160,7 +160,11 @@ def _digest(recipe: Recipe, phase: str) -> str:
     later = dict.fromkeys(PHASES[PHASES.index(phase) + 1 :], PhaseSection(epochs=0, learning_rate=0.0))
     how = msgspec.structs.replace(recipe.training, **later)
     statistics = None if later else recipe.statistics
-    facts = (recipe.data, recipe.preprocessing, in_float, how, statistics)
+    facts = msgspec.to_builtins((recipe.data, recipe.preprocessing, in_float, how, statistics))
+    for name in PHASES:
+        # Checkpoints from before there was this key are of recipes that do not set it.
+        if facts[3][name] is not None and not facts[3][name]["only_statistics"]:
+            del facts[3][name]["only_statistics"]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 

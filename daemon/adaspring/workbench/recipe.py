@@ -41,11 +41,14 @@ class PhaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: Peak of the cosine.
         subnet_weight: Weight of the gradient of each subnet beside that of the full network. Many
             subnets together outvote the network that teaches them all where each counts as much.
+        only_statistics: Of the settle phase: whether the weights stay as they are, and nothing but
+            the fitted statistics learns.
     """
 
     epochs: int
     learning_rate: float
     subnet_weight: float = 1.0
+    only_statistics: bool = False
 
 
 class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

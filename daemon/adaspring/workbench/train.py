@@ -98,6 +98,7 @@ class Phase:
         judge: How it normalises while it is validated.
         mixes: Whether rows are mixed with others, where the recipe says so.
         alone: Whether the full network learns, and is validated, without its subnets.
+        learns: Whether a tensor learns, by its name.
     """
 
     number: int
@@ -106,6 +107,7 @@ class Phase:
     judge: Callable[[Weights, Genome], Norm]
     mixes: bool = True
     alone: bool = False
+    learns: Callable[[str], bool] = lambda _name: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,12 @@ def settle_phase(space: SearchSpace, how: TrainingSection) -> Phase:
 
     They are to fit rows as they come: mixed ones vary less.
     """
+    if how.settle.only_statistics:
+        return replace(_settling(space, how), learns=lambda name: name.endswith((".mean", ".log_std")))
+    return _settling(space, how)
+
+
+def _settling(space: SearchSpace, how: TrainingSection) -> Phase:
 
     def norm(weights: Weights, genome: Genome) -> Norm:
         return conditioned(space, weights, genome)
@@ -198,7 +206,7 @@ def train(
         weights = initial()
         state = Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
     place = around.arithmetic.place_all
-    weights = {name: tensor.requires_grad_() for name, tensor in place(state.weights).items()}
+    weights = {name: tensor.requires_grad_(phase.learns(name)) for name, tensor in place(state.weights).items()}
     state.weights, state.average = weights, place(state.average)
     optimizer = _optimizer(weights, how)
     restore_moments(optimizer, weights, place(state.moments))
@@ -262,10 +270,11 @@ def accuracy_percent(logits: Tensor, labels: Tensor) -> float:
 
 
 def _optimizer(weights: Weights, how: TrainingSection) -> torch.optim.Optimizer:
-    decayed = [tensor for name, tensor in weights.items() if name.endswith(".weight")]
-    plain = [tensor for name, tensor in weights.items() if not name.endswith(".weight")]
+    learning = {name: tensor for name, tensor in weights.items() if tensor.requires_grad}
+    decayed = [tensor for name, tensor in learning.items() if name.endswith(".weight")]
+    plain = [tensor for name, tensor in learning.items() if not name.endswith(".weight")]
     groups = [{"params": decayed, "weight_decay": how.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
 def _schedule(progress: float) -> float:
