@@ -21,7 +21,7 @@ from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.sampling import diverse, with_ends
-from adaspring.workbench.statistics import fit, record
+from adaspring.workbench.statistics import anchor, fit, record
 from adaspring.workbench.supernet import Weights, initial_weights
 from adaspring.workbench.train import (
     EpochReport,
@@ -142,15 +142,26 @@ def trained(
 
     def fitted() -> Weights:
         weights = run("ensemble", ensemble_phase(space, how, data, around), initial or transformed_backbone)
-        rng = np.random.default_rng([how.seed, 1])
-        genomes = with_ends(space, diverse(space, rng, recipe.statistics.subnets))
-        with steps(console, "statistics", len(genomes)) as tell:
-            observed = record(space, weights, genomes, data.calibration_x[: recipe.statistics.rows], tell)
-        return weights | fit(space, observed, recipe.statistics.ridge)
+        return weights | fitted_statistics(recipe, space, weights, data, console)
 
     weights = run("settle", settle_phase(space, how), fitted)
     done = ((path, digests[name]) for name, path in checkpoints.items() if path.exists())
     return weights, sum(Checkpoint.load(path, digest).spent_s for path, digest in done)
+
+
+def fitted_statistics(
+    recipe: Recipe, space: SearchSpace, weights: Weights, data: TrainingData, console: Console
+) -> Weights:
+    """Statistics of batch norm for every subnet of a supernet, as the recipe has them fitted."""
+    how, rng = recipe.statistics, np.random.default_rng([recipe.training.seed, 1])
+    genomes = with_ends(space, diverse(space, rng, how.subnets))
+    with steps(console, "statistics", len(genomes)) as tell:
+        rows = fit(space, record(space, weights, genomes, data.calibration_x[: how.rows], tell), how.ridge)
+    if how.anchors:
+        genomes = genomes[: how.anchors]
+        with steps(console, "anchors", len(genomes)) as tell:
+            rows = anchor(space, rows, record(space, weights, genomes, data.calibration_x[: how.anchor_rows], tell))
+    return rows
 
 
 def _digest(recipe: Recipe, phase: str) -> str:
@@ -161,10 +172,12 @@ def _digest(recipe: Recipe, phase: str) -> str:
     how = msgspec.structs.replace(recipe.training, **later)
     statistics = None if later else recipe.statistics
     facts = msgspec.to_builtins((recipe.data, recipe.preprocessing, in_float, how, statistics))
+    # Checkpoints from before there were these keys are of recipes that do not set them.
     for name in PHASES:
-        # Checkpoints from before there was this key are of recipes that do not set it.
         if facts[3][name] is not None and not facts[3][name]["only_statistics"]:
             del facts[3][name]["only_statistics"]
+    if facts[4] is not None and not facts[4]["anchors"]:
+        del facts[4]["anchors"], facts[4]["anchor_rows"]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
