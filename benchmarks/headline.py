@@ -1,12 +1,14 @@
 """AdaSpring against hand-crafted compression, all tasks: ``python -m benchmarks.headline TASK... --data DIR``.
 
 Reads the bundles under models/ and the baselines that ``adaspring baselines`` has trained;
-a task whose baselines are not all there says which are missing.
+a task whose baselines are not all there says which are missing. ``--stored DIR`` measures
+nothing: it prints what the reports in a folder hold (``docs/evidence``, as committed).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache", "baselines"))
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--noisy", action="store_true")
+    parser.add_argument("--stored", type=Path, metavar="DIR")
     options = parser.parse_args()
+    if options.stored is not None:
+        finish({"tasks": stored(options.stored)})
+        return
     tasks: dict[str, Any] = {}
     for name in options.tasks:
         recipe = load_recipe(resource("models", name, "recipe.toml"))
@@ -46,6 +52,12 @@ def main() -> None:
             )
         tasks[name] = {**report["headline"], "missing": report["missing"]}
     finish({"tasks": tasks})
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """The headline of every report in a folder, by task."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return {report["task"]: {**report["headline"], "missing": report["missing"]} for report in reports}
 
 
 if __name__ == "__main__":

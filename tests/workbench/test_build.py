@@ -28,6 +28,10 @@ def test_a_recipe_becomes_a_bundle_that_evaluates_as_its_card_says(
     assert card == (tmp_path / "bundle" / "card.md").read_text(encoding="utf-8")
     for said in ("Only for boxes.", "Somebody, Boxes, 2020.", f"{trained.full.instant_percent:.2f} %", "seed 1"):
         assert said in card
+    # What it says of this machine covers each typical subnet in both engines and precisions.
+    for said in ("full | onnxruntime", "median size | torch", "smallest | onnxruntime", "of these with 3 blocks"):
+        assert said in card
+    assert 2 * 3 == card.count(" | int8 | ") == card.count(" | float32 | ")
     # Of the 72 rows of volunteer 3 as many as the recipe allows.
     assert "| 60 validation rows |" in card
 
@@ -35,9 +39,25 @@ def test_a_recipe_becomes_a_bundle_that_evaluates_as_its_card_says(
     again = msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
     assert trained == again
 
+    # Measured again, the card has the section once, everything else stays, and the bundle holds the new card.
+    assert 0 == main(["card", str(recipe_path), "--runs", "4"])
+    assert capfd.readouterr().out.startswith("## Latency and energy")
+    anew = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert 1 == anew.count("## Latency and energy")
+    assert "`byte_pj`: " in anew
+    assert card.partition("## Latency")[0] == anew.partition("## Latency")[0]
+    assert card.partition("## Training")[2] == anew.partition("## Training")[2]
+    assert anew == load_bundle_card(tmp_path / "bundle")
+
     # All checkpoints are there, so nothing is trained again.
     assert 0 == main(["train", str(recipe_path), *data, "--work", str(tmp_path / "work"), "--resume"])
     assert trained == msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
+
+
+def load_bundle_card(folder: Path) -> str:
+    """The card of a bundle that verifies."""
+    load_bundle(folder)
+    return (folder / "card.md").read_text(encoding="utf-8")
 
 
 BOTH = 'precisions = ["float32", "int8"]'

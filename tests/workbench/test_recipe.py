@@ -3,12 +3,26 @@ from pathlib import Path
 import pytest
 
 from adaspring.errors import RecipeError
+from adaspring.features import build_pipeline
 from adaspring.workbench.recipe import load_recipe
 
+RECIPES = sorted(Path(__file__).parents[2].glob("models/*/recipe.toml"))
 
-def test_the_shipped_recipe_can_be_read(clone: Path) -> None:
-    """The recipe of the activity model names the space that its bundle has."""
-    assert len(load_recipe(clone / "models" / "har" / "recipe.toml").space.slots) >= 6
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_the_shipped_recipes_can_be_read(path: Path) -> None:
+    """Each has the name of its folder, and its preprocessing puts out what the space takes."""
+    recipe = load_recipe(path)
+    assert path.parent.name == recipe.name
+    assert recipe.preprocessing is not None
+    assert (recipe.space.input_channels, *recipe.space.input_size) == build_pipeline(recipe.preprocessing).shape
+    assert recipe.data.licence
+
+
+def test_recipes_for_all_tasks_are_there() -> None:
+    """Five tasks, a second acoustic one, and the two larger relatives of the image sets."""
+    tasks = {"har", "sound", "fsdd", "cifar", "cifar100", "tiny-imagenet", "imagenet", "driver"}
+    assert tasks <= {path.parent.name for path in RECIPES}
 
 
 @pytest.mark.parametrize(

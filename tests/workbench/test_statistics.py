@@ -3,7 +3,7 @@ import torch
 
 from adaspring.space import SearchSpace, SpaceSpec, condition_count, condition_rows, lower
 from adaspring.workbench.sampling import diverse
-from adaspring.workbench.statistics import Observations, fit, record
+from adaspring.workbench.statistics import Observations, anchor, fit, record
 from adaspring.workbench.supernet import Recorded, forward, initial_weights
 
 
@@ -25,6 +25,26 @@ def test_rows_are_found_exactly_where_they_exist(small_spec: SpaceSpec) -> None:
         expected = statistics(genome)
         np.testing.assert_allclose(expected, fitted["layer.mean"][selected].sum(dim=0).numpy(), atol=1e-3)
         np.testing.assert_allclose(-expected, fitted["layer.log_std"][selected].sum(dim=0).numpy(), atol=1e-3)
+
+
+def test_anchors_take_off_what_few_rows_of_data_have_of_their_own(small_spec: SpaceSpec) -> None:
+    """Statistics that lie apart by a constant of each channel are moved by it, for subnets never recorded too."""
+    space, rng = SearchSpace(small_spec), np.random.default_rng(0)
+    slot, channels = 3, 8
+    rows = rng.standard_normal((condition_count(space, slot), channels)).astype(np.float32)
+    apart = rng.standard_normal(channels).astype(np.float32)
+
+    def observed(genomes: np.ndarray, offset: np.ndarray) -> dict[str, Observations]:
+        target = np.stack([rows[condition_rows(space, genome, slot)].sum(axis=0) + offset for genome in genomes])
+        return {"layer": Observations(slot, genomes, target, -target)}
+
+    few = fit(space, observed(diverse(space, rng, 400), np.zeros(channels, dtype=np.float32)), ridge=1e-8)
+    moved = anchor(space, few, observed(diverse(space, rng, 200), apart))
+    for genome in diverse(space, rng, 20):
+        selected = condition_rows(space, genome, slot)
+        expected = rows[selected].sum(axis=0) + apart
+        np.testing.assert_allclose(expected, moved["layer.mean"][selected].sum(dim=0).numpy(), atol=0.02)
+        np.testing.assert_allclose(-expected, moved["layer.log_std"][selected].sum(dim=0).numpy(), atol=0.02)
 
 
 def test_channels_that_narrow_subnets_lack_are_fitted_on_wide_ones(small_spec: SpaceSpec) -> None:

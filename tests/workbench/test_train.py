@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from adaspring.errors import StageOverError, WorkbenchError
 from adaspring.space import SearchSpace, lower
@@ -159,6 +160,25 @@ def test_a_phase_goes_on_though_a_later_one_has_changed(recipe: Recipe, data: Tr
     (tmp_path / "settle.safetensors").unlink()
     run(changed)
     assert earlier == {name: (tmp_path / f"{name}.safetensors").read_bytes() for name in earlier}
+
+
+def test_settling_can_leave_the_weights_alone(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """With `only_statistics` every convolution, norm and the classifier come out as the ensemble phase left them."""
+    settle = PhaseSection(epochs=2, learning_rate=1e-2, only_statistics=True)
+    how = msgspec.structs.replace(recipe.training, settle=settle)
+    recipe, quiet = msgspec.structs.replace(recipe, training=how), Console(quiet=True)
+    space, around = SearchSpace(recipe.space), Surroundings()
+    weights, _ = trained(recipe, space, data, work=tmp_path, resume=False, console=quiet, around=around)
+    before = load_file(tmp_path / "ensemble.safetensors")
+    learned = [name for name in weights if name.endswith((".mean", ".log_std"))]
+    for name in weights.keys() - set(learned):
+        torch.testing.assert_close(before[f"best/{name}"], weights[name], rtol=0, atol=0)
+    # Fitted statistics that nothing was taught would be those that another fit gives.
+    unsettled = msgspec.structs.replace(how, settle=msgspec.structs.replace(settle, epochs=0))
+    recipe = msgspec.structs.replace(recipe, training=unsettled)
+    (tmp_path / "settle.safetensors").unlink()
+    fitted, _ = trained(recipe, space, data, work=tmp_path, resume=True, console=quiet, around=around)
+    assert any(not torch.equal(fitted[name], weights[name]) for name in learned)
 
 
 def test_a_stage_that_is_over_leaves_a_checkpoint_to_go_on_from(

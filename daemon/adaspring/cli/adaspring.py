@@ -102,15 +102,38 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
             "--work", type=Path, metavar="DIR", help="folder of the baselines (default: .cache/baselines/NAME)"
         )
 
+    folds = subcommands.add_parser(
+        "folds", help="cross-validate: train without each group of the training rows, test on it"
+    )
+    folds.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    folds.add_argument("--work", type=Path, metavar="DIR", help="folder of checkpoints (default: .cache/folds/NAME)")
+    folds.add_argument("--only", nargs="*", default=[], metavar="GROUP", help="groups to leave out (default: each)")
+    folds.add_argument(
+        "--minutes", type=float, default=inf, help="end behind the epoch that is under way then; again goes on"
+    )
+
     sample = subcommands.add_parser("sample", help="write the sample of the test split that ships with a bundle")
     sample.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: sample/ by the recipe)")
 
-    named = {"train": train, "quantize": quantize, "evaluate": evaluate, "baselines": baselines, "sample": sample}
+    named = {
+        "train": train,
+        "quantize": quantize,
+        "evaluate": evaluate,
+        "baselines": baselines,
+        "folds": folds,
+        "sample": sample,
+    }
     for name, parser in named.items():
         parser.add_argument("recipe", type=Path, help="path of a recipe.toml")
         parser.add_argument("--data", type=Path, metavar="DIR", help="folder of the data (default: $ADASPRING_DATA)")
         parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
         parser.set_defaults(command=_workbench, name=name)
+
+    card = subcommands.add_parser("card", help="measure latency and energy on this machine for the card of a bundle")
+    card.add_argument("recipe", type=Path, help="path of a recipe.toml")
+    card.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+    card.add_argument("--runs", type=int, default=200, help="timed runs of each subnet (default: 200)")
+    card.set_defaults(command=_workbench, name="card")
 
 
 def _workbench(options: argparse.Namespace) -> int:
@@ -125,7 +148,9 @@ def _workbench(options: argparse.Namespace) -> int:
         "quantize": workbench.run_quantize,
         "evaluate": workbench.run_evaluate,
         "baselines": workbench.run_baselines,
+        "folds": workbench.run_folds,
         "sample": workbench.run_sample,
+        "card": workbench.run_card,
     }
     return commands[options.name](options)
 

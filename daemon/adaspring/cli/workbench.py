@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +22,8 @@ from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.finish import quantize
+from adaspring.workbench.folds import cross_validate
+from adaspring.workbench.measured import BEFORE, HEADING, measure_again
 from adaspring.workbench.parallel import team
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import Recipe, load_recipe
@@ -102,6 +105,45 @@ def run_baselines(options: argparse.Namespace) -> int:
         else:
             count = train_all(recipe, _bundle(options), data, folder, console=console, around=around)
     print(f"{count} {'ablations' if options.ablations else 'baselines'} are trained")
+    return 0
+
+
+def run_card(options: argparse.Namespace) -> int:
+    """Measure what a card says of one machine, and print that."""
+    folder = options.bundle or options.recipe.parent / "bundle"
+    card = measure_again(folder, load_bundle(folder), find_board("auto", Path("/")), options.runs)
+    if options.bundle is None:
+        (options.recipe.parent / "card.md").write_text(card, encoding="utf-8")
+    print(card[card.index(HEADING) : card.index(BEFORE)].strip())
+    return 0
+
+
+def run_folds(options: argparse.Namespace) -> int:
+    """Cross-validate a recipe; the last line is the outcome as JSON."""
+    recipe = load_recipe(options.recipe)
+    data = find_data(recipe, options.data)
+    use_threads(options.threads)
+    ends_s = perf_counter() + 60.0 * options.minutes
+    work = options.work or Path(".cache", "folds", recipe.name)
+    with team() as processes:
+        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+        only = tuple(int(group) if group.isdecimal() else group for group in options.only)
+        folds = cross_validate(recipe, data, work, console=Console(stderr=True), around=around, only=only)
+    table = Table(recipe.data.groups, title="Trained without each, tested on it")
+    for heading in ("rows", "full %", "random subnets %"):
+        table.add_column(heading, justify="right")
+    for fold in folds:
+        table.add_row(str(fold.group), str(fold.rows), f"{fold.full_percent:.2f}", f"{fold.random_percent:.2f}")
+    Console(stderr=not sys.stdout.isatty()).print(table)
+    outcome = {"folds": folds, "mean_percent": float(np.mean([fold.full_percent for fold in folds]))}
+    if not only:
+        # The model that ships is one more of them: the test split is what it was trained without.
+        shipped = _bundle(options).manifest.accuracy
+        outcome["shipped"] = {"rows": shipped.test_rows, "full_percent": shipped.full_percent}
+        outcome["mean_with_shipped_percent"] = float(
+            np.mean([*(fold.full_percent for fold in folds), shipped.full_percent])
+        )
+    print(msgspec.json.encode(outcome).decode())
     return 0
 
 

@@ -21,7 +21,7 @@ from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.sampling import diverse, with_ends
-from adaspring.workbench.statistics import fit, record
+from adaspring.workbench.statistics import anchor, fit, record
 from adaspring.workbench.supernet import Weights, initial_weights
 from adaspring.workbench.train import (
     EpochReport,
@@ -103,10 +103,12 @@ def trained(
     console: Console,
     around: Surroundings,
     initial: Callable[[], Weights] | None = None,
+    keep_last: bool = False,
 ) -> tuple[Weights, float]:
     """Weights and statistics out of all phases of the training, and the seconds that these took.
 
-    Where `initial` is given, training starts from what it returns instead of from random weights.
+    Where `initial` is given, training starts from what it returns instead of from random weights;
+    with `keep_last` nothing is chosen on the validation rows (see `train`).
     """
     how = recipe.training
     digests = {name: _digest(recipe, name) for name in PHASES}
@@ -127,6 +129,7 @@ def trained(
                 recipe=digests[name],
                 around=around,
                 report=lambda epoch: tell(_line(epoch)),
+                keep_last=keep_last,
             )
 
     def drawn() -> Weights:
@@ -139,15 +142,26 @@ def trained(
 
     def fitted() -> Weights:
         weights = run("ensemble", ensemble_phase(space, how, data, around), initial or transformed_backbone)
-        rng = np.random.default_rng([how.seed, 1])
-        genomes = with_ends(space, diverse(space, rng, recipe.statistics.subnets))
-        with steps(console, "statistics", len(genomes)) as tell:
-            observed = record(space, weights, genomes, data.calibration_x[: recipe.statistics.rows], tell)
-        return weights | fit(space, observed, recipe.statistics.ridge)
+        return weights | fitted_statistics(recipe, space, weights, data, console)
 
     weights = run("settle", settle_phase(space, how), fitted)
     done = ((path, digests[name]) for name, path in checkpoints.items() if path.exists())
     return weights, sum(Checkpoint.load(path, digest).spent_s for path, digest in done)
+
+
+def fitted_statistics(
+    recipe: Recipe, space: SearchSpace, weights: Weights, data: TrainingData, console: Console
+) -> Weights:
+    """Statistics of batch norm for every subnet of a supernet, as the recipe has them fitted."""
+    how, rng = recipe.statistics, np.random.default_rng([recipe.training.seed, 1])
+    genomes = with_ends(space, diverse(space, rng, how.subnets))
+    with steps(console, "statistics", len(genomes)) as tell:
+        rows = fit(space, record(space, weights, genomes, data.calibration_x[: how.rows], tell), how.ridge)
+    if how.anchors:
+        genomes = genomes[: how.anchors]
+        with steps(console, "anchors", len(genomes)) as tell:
+            rows = anchor(space, rows, record(space, weights, genomes, data.calibration_x[: how.anchor_rows], tell))
+    return rows
 
 
 def _digest(recipe: Recipe, phase: str) -> str:
@@ -157,7 +171,13 @@ def _digest(recipe: Recipe, phase: str) -> str:
     later = dict.fromkeys(PHASES[PHASES.index(phase) + 1 :], PhaseSection(epochs=0, learning_rate=0.0))
     how = msgspec.structs.replace(recipe.training, **later)
     statistics = None if later else recipe.statistics
-    facts = (recipe.data, recipe.preprocessing, in_float, how, statistics)
+    facts = msgspec.to_builtins((recipe.data, recipe.preprocessing, in_float, how, statistics))
+    # Checkpoints from before there were these keys are of recipes that do not set them.
+    for name in PHASES:
+        if facts[3][name] is not None and not facts[3][name]["only_statistics"]:
+            del facts[3][name]["only_statistics"]
+    if facts[4] is not None and not facts[4]["anchors"]:
+        del facts[4]["anchors"], facts[4]["anchor_rows"]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 

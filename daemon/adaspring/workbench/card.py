@@ -46,6 +46,7 @@ def _accuracy(recipe: Recipe, evaluation: Evaluation, judgement: Judgement) -> s
         _subnet("smallest", evaluation.smallest),
     )
     table = "\n".join(rows)
+    by_depth = "\n".join(_gap(f"of these with {blocks} blocks", gap) for blocks, gap in evaluation.by_depth.items())
     return f"""## Accuracy
 
 On the {evaluation.rows:,} {recipe.data.rows} of the test split, read when a training ends: no choice is made on it.
@@ -61,6 +62,7 @@ subnets lose by doing without, in points (negative: they gain):
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
 | --- | --- | --- | --- | --- | --- | --- |
 {_gap("random", random)}
+{by_depth}
 {_gap("front of predicted accuracy against MACs", front)}
 
 The accuracy tables were fitted to {judgement.subnets:,} subnets measured on validation rows. How well they predict

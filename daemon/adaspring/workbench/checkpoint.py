@@ -43,9 +43,9 @@ class Checkpoint:
     spent_s: float = 0.0
     stale: int = 0
 
-    def take(self, percent: float) -> None:
-        """Keep the average as the best one where it validated no worse than any before."""
-        if percent >= self.best_percent:
+    def take(self, percent: float, *, always: bool = False) -> None:
+        """Keep the average as the best one where it validated no worse than any before, or always."""
+        if always or percent >= self.best_percent:
             self.stale = self.stale + 1 if percent == self.best_percent else 0
             self.best, self.best_percent = {name: tensor.clone() for name, tensor in self.average.items()}, percent
         else:

@@ -11,7 +11,7 @@ import torch
 
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.space import Genome, SearchSpace, analytic_tables, subnet_costs
+from adaspring.space import SKIP, Genome, SearchSpace, analytic_tables, subnet_costs
 from adaspring.tables import SlotTable, build_atlas
 from adaspring.workbench.accuracy import Array, Judgement, judge, percent_of, verdicts
 from adaspring.workbench.data import Rows
@@ -81,6 +81,7 @@ class Evaluation(msgspec.Struct, frozen=True):
         median: The subnet with the median of MACs among the random ones.
         smallest: The least subnet.
         random: Gap over the random subnets.
+        by_depth: The same over those of as many blocks, by their number.
         front: Gap over every subnet of the front of predicted accuracy against MACs.
         predictor: How well the accuracy of the random subnets was predicted.
         int8: What int8 costs; None where the bundle offers float32 alone.
@@ -92,6 +93,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     median: SubnetReport
     smallest: SubnetReport
     random: Gap
+    by_depth: dict[int, Gap]
     front: Gap
     predictor: Judgement
     int8: Int8Report | None = None
@@ -154,11 +156,9 @@ def evaluate(
         advance: Called after every subnet that was measured.
     """
     space = bundle.space
-    random = diverse(space, np.random.default_rng(SEED), subnets)
-    best = front(bundle)
-    macs = np.array([subnet_costs(space, genome).macs for genome in random])
-    median = random[np.argsort(macs)[subnets // 2]]
-    genomes = np.concatenate([[space.full(), median, space.smallest()], random, best])
+    random, best = drawn(space, subnets), front(bundle)
+    named = typical(space, subnets)
+    genomes = np.concatenate([list(named.values()), random, best])
     recalibration = Recalibration.of(bundle, train, rows)
     right = verdicts(OnnxEngine(bundle), genomes, rows)
     instant = percent_of(right)
@@ -166,8 +166,8 @@ def evaluate(
     for index, genome in enumerate(genomes):
         recalibrated[index] = recalibration.accuracy(genome)
         advance()
-    full, middle, smallest = (_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(3))
-    drawn, fronted = slice(3, 3 + subnets), slice(3 + subnets, None)
+    full, middle, smallest = (_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(len(named)))
+    at_random, fronted = slice(len(named), len(named) + subnets), slice(len(named) + subnets, None)
     predicted = bundle.accuracy.percent.evaluate(space, random)
     return Evaluation(
         split=split,
@@ -175,11 +175,24 @@ def evaluate(
         full=full,
         median=middle,
         smallest=smallest,
-        random=_gap(instant[drawn], recalibrated[drawn]),
+        random=_gap(instant[at_random], recalibrated[at_random]),
+        by_depth=_by_depth(space, random, instant[at_random], recalibrated[at_random]),
         front=_gap(instant[fronted], recalibrated[fronted]),
-        predictor=judge(predicted, right[drawn]),
+        predictor=judge(predicted, right[at_random]),
         int8=_int8(bundle, random, rows),
     )
+
+
+def drawn(space: SearchSpace, subnets: int) -> Genome:
+    """The random subnets of an evaluation, always the same."""
+    return diverse(space, np.random.default_rng(SEED), subnets)
+
+
+def typical(space: SearchSpace, subnets: int = 100) -> dict[str, Genome]:
+    """Those that a card names: the full network, the median of MACs among the random ones, the smallest."""
+    random = drawn(space, subnets)
+    macs = np.array([subnet_costs(space, genome).macs for genome in random])
+    return {"full": space.full(), "median size": random[np.argsort(macs)[subnets // 2]], "smallest": space.smallest()}
 
 
 def front(bundle: Bundle) -> Genome:
@@ -199,6 +212,13 @@ def _int8(bundle: Bundle, random: Genome, rows: Rows) -> Int8Report | None:
         genomes[:, -1] = gene
         percent[precision] = percent_of(verdicts(engine, genomes, rows))
     return Int8Report(float(percent["int8"][0]), _gap(percent["int8"][1:], percent["float32"][1:]))
+
+
+def _by_depth(space: SearchSpace, genomes: Genome, instant: Array, recalibrated: Array) -> dict[int, Gap]:
+    depth = np.array([sum(choice is not SKIP for choice in space.chosen(genome)) for genome in genomes])
+    return {
+        blocks: _gap(instant[depth == blocks], recalibrated[depth == blocks]) for blocks in np.unique(depth).tolist()
+    }
 
 
 def _gap(instant: Array, recalibrated: Array) -> Gap:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from rich.console import Console
 
+from adaspring.app.locate import find_board
 from adaspring.bundle import (
     FORMAT,
     Accuracy,
@@ -29,6 +30,7 @@ from adaspring.workbench.card import write_card
 from adaspring.workbench.data import load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
 from adaspring.workbench.material import Material
+from adaspring.workbench.measured import section, with_section
 from adaspring.workbench.progress import steps
 from adaspring.workbench.promise import hold_to
 from adaspring.workbench.ranges import calibrate
@@ -90,6 +92,7 @@ def finish(
     )
     manifest = msgspec.structs.replace(bundle.manifest, training=facts, accuracy=accuracy)
     card = write_card(recipe, manifest, judgement, promise, evaluation)
+    card = with_section(card, section(bundle, find_board("auto", Path("/"))))
     write_bundle(out, manifest, bundle.weights, bundle.accuracy, card)
     load_bundle(out)
     return evaluation

@@ -52,7 +52,7 @@ def training_data(recipe: Recipe, rows: Rows, validation: Rows, scale: npt.NDArr
     """What the training loop reads of the rows of a recipe."""
     batches = Batches.of(rows, recipe.space.outputs, scale, recipe.training.augment)
     # In random order, so that any first part of them is spread over groups and classes too.
-    calibration = rows.thinned(max(RECALIBRATION_ROWS, recipe.statistics.rows))
+    calibration = rows.thinned(max(RECALIBRATION_ROWS, recipe.statistics.most_rows))
     calibration = calibration.take(np.random.default_rng(recipe.training.seed).permutation(len(calibration)))
     return TrainingData(
         batches,

@@ -41,11 +41,14 @@ class PhaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: Peak of the cosine.
         subnet_weight: Weight of the gradient of each subnet beside that of the full network. Many
             subnets together outvote the network that teaches them all where each counts as much.
+        only_statistics: Of the settle phase: whether the weights stay as they are, and nothing but
+            the fitted statistics learns.
     """
 
     epochs: int
     learning_rate: float
     subnet_weight: float = 1.0
+    only_statistics: bool = False
 
 
 class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,15 +113,28 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StatisticsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the statistics of batch norm are fitted.
 
+    Many subnets matter more than many rows: each choice has to come up behind each other often,
+    and what a few rows have of their own is nearly the same for all subnets. Anchors take it off.
+
     Attributes:
         subnets: Random subnets whose statistics are recorded.
         rows: Training rows that run through each.
         ridge: Strength of the regression, in observations.
+        anchors: Of these subnets, how many are recorded with more rows, to tell how the few rows differ
+            from all; 0 takes the few as they are.
+        anchor_rows: Training rows that run through each of those.
     """
 
     subnets: int
     rows: int
     ridge: float
+    anchors: int = 0
+    anchor_rows: int = 2048
+
+    @property
+    def most_rows(self) -> int:
+        """Training rows that are asked for."""
+        return max(self.rows, self.anchor_rows if self.anchors else 0)
 
 
 class AccuracySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,6 +19,9 @@ from torch import Tensor
 from adaspring.space import Genome, SearchSpace, condition_count, condition_rows, lower, lower_all
 from adaspring.workbench.supernet import Recorded, Weights, forward
 
+#: Subnets that hold an offset at nothing, beside those that tell it.
+ANCHOR_RIDGE = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Observations:
@@ -90,6 +93,33 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     return rows
 
 
+def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations]) -> Weights:
+    """Move fitted rows to statistics that were recorded with more data.
+
+    Rows were fitted to many subnets, each run with the same few rows of data, and what these have of
+    their own is nearly the same for all subnets. It is the mean of what is left of subnets that were
+    recorded with more, and goes to the row that always applies.
+
+    Args:
+        space: The search space.
+        rows: What `fit` returned.
+        observed: What `record` returned for some subnets and more rows of data.
+    """
+    moved = dict(rows)
+    for name, layer in observed.items():
+        design = _design(space, layer.slot, layer.genomes)
+        for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
+            table = rows[f"{name}.{fact}"].numpy()
+            left = target - design @ table
+            known = np.isfinite(left)
+            # One subnet counts as nothing much: its own misfit is as large as what is looked for.
+            offset = np.where(known, left, 0.0).sum(axis=0) / (known.sum(axis=0) + ANCHOR_RIDGE)
+            table = table.copy()
+            table[0] += offset.astype(np.float32)
+            moved[f"{name}.{fact}"] = torch.from_numpy(table)
+    return moved
+
+
 def fit_rows(
     space: SearchSpace, slot: int, genomes: Genome, target: npt.NDArray[np.float32], ridge: float
 ) -> npt.NDArray[np.float32]:
@@ -105,10 +135,15 @@ def fit_rows(
     Returns:
         Shape ``(condition_count, channels)``.
     """
+    return _solve(_design(space, slot, genomes), target, ridge)
+
+
+def _design(space: SearchSpace, slot: int, genomes: Genome) -> npt.NDArray[np.float64]:
+    """Which rows each subnet selects, shape ``(n, condition_count)``."""
     design = np.zeros((len(genomes), condition_count(space, slot)))
     for index, genome in enumerate(genomes):
         design[index, condition_rows(space, genome, slot)] = 1.0
-    return _solve(design, target, ridge)
+    return design
 
 
 def _solve(design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], ridge: float) -> npt.NDArray[np.float32]:

@@ -98,6 +98,7 @@ class Phase:
         judge: How it normalises while it is validated.
         mixes: Whether rows are mixed with others, where the recipe says so.
         alone: Whether the full network learns, and is validated, without its subnets.
+        learns: Whether a tensor learns, by its name.
     """
 
     number: int
@@ -106,6 +107,7 @@ class Phase:
     judge: Callable[[Weights, Genome], Norm]
     mixes: bool = True
     alone: bool = False
+    learns: Callable[[str], bool] = lambda _name: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,12 @@ def settle_phase(space: SearchSpace, how: TrainingSection) -> Phase:
 
     They are to fit rows as they come: mixed ones vary less.
     """
+    if how.settle.only_statistics:
+        return replace(_settling(space, how), learns=lambda name: name.endswith((".mean", ".log_std")))
+    return _settling(space, how)
+
+
+def _settling(space: SearchSpace, how: TrainingSection) -> Phase:
 
     def norm(weights: Weights, genome: Genome) -> Norm:
         return conditioned(space, weights, genome)
@@ -169,8 +177,9 @@ def train(
     recipe: str,
     around: Surroundings,
     report: Callable[[EpochReport], None] = lambda _: None,
+    keep_last: bool = False,
 ) -> Weights:
-    """Run one phase and return the weights that validated best.
+    """Run one phase and return the weights that validated best, or the last.
 
     Args:
         space: The search space.
@@ -182,6 +191,8 @@ def train(
         recipe: Digest of the recipe, kept in the checkpoint.
         around: Where it runs.
         report: Called after every epoch.
+        keep_last: Whether the last weights are taken, whatever they validate: where the validation
+            rows are there to test on, nothing may be chosen on them.
 
     Raises:
         StageOverError: If the stage is over; the checkpoint holds where it stopped.
@@ -195,7 +206,7 @@ def train(
         weights = initial()
         state = Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
     place = around.arithmetic.place_all
-    weights = {name: tensor.requires_grad_() for name, tensor in place(state.weights).items()}
+    weights = {name: tensor.requires_grad_(phase.learns(name)) for name, tensor in place(state.weights).items()}
     state.weights, state.average = weights, place(state.average)
     optimizer = _optimizer(weights, how)
     restore_moments(optimizer, weights, place(state.moments))
@@ -205,7 +216,7 @@ def train(
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
     started_s, spent_before_s = around.clock(), state.spent_s
-    while state.epoch < phase.how.epochs and not _settled(state, how):
+    while state.epoch < phase.how.epochs and (keep_last or not _settled(state, how)):
         # Seeded by epoch, so that a resumed run draws what an uninterrupted one would.
         rng = np.random.default_rng([how.seed, phase.number, state.epoch])
         order = rng.permutation(len(batches))
@@ -234,7 +245,7 @@ def train(
         percent = None
         if over or state.epoch % how.validate_every == 0 or state.epoch == phase.how.epochs:
             percent = around.team.agreed(judge.percent(state.average))
-            state.take(percent)
+            state.take(percent, always=keep_last)
             state.moments = moments_of(optimizer, weights)
             state.spent_s = spent_before_s + around.clock() - started_s
             if around.team.leads:
@@ -259,10 +270,11 @@ def accuracy_percent(logits: Tensor, labels: Tensor) -> float:
 
 
 def _optimizer(weights: Weights, how: TrainingSection) -> torch.optim.Optimizer:
-    decayed = [tensor for name, tensor in weights.items() if name.endswith(".weight")]
-    plain = [tensor for name, tensor in weights.items() if not name.endswith(".weight")]
+    learning = {name: tensor for name, tensor in weights.items() if tensor.requires_grad}
+    decayed = [tensor for name, tensor in learning.items() if name.endswith(".weight")]
+    plain = [tensor for name, tensor in learning.items() if not name.endswith(".weight")]
     groups = [{"params": decayed, "weight_decay": how.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
 def _schedule(progress: float) -> float:

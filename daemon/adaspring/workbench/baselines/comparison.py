@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from adaspring.boards.energy import frame_energy_mj
-from adaspring.boards.profile import DeviceProfile, Figure
+from adaspring.boards.profile import DeviceProfile
 from adaspring.bundle import Bundle
 from adaspring.engine import Prepared, Subnet
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import ProfileError
-from adaspring.profile.machine import measuring
-from adaspring.space import Genome, lower, subnet_costs
+from adaspring.space import Genome, subnet_costs
 from adaspring.workbench.accuracy import answers
 from adaspring.workbench.data import Rows
+from adaspring.workbench.timing import Machine, energy_mj, moved_bytes, time_in_turn
 
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]
-
-#: Bytes of one element, by precision.
-ELEMENT_BYTES = {"float32": 4, "int8": 1}
 
 #: Median difference between both halves of the runs from which a machine is too noisy to say anything.
 NOISE_LIMIT_PERCENT = 10.0
@@ -111,7 +105,7 @@ def compare(
     runs: int,
     noisy: bool = False,
     advance: Callable[[], None] = lambda: None,
-) -> tuple[list[Measured], dict[str, float]]:
+) -> tuple[list[Measured], Machine]:
     """Measure all entrants.
 
     Args:
@@ -124,27 +118,23 @@ def compare(
         advance: Called after every entrant was judged.
 
     Returns:
-        What was measured, and of the machine: load before and after, repeat error in percent.
+        What was measured, and how the machine was.
 
     Raises:
         ProfileError: If the machine is too noisy to say.
     """
-    prepared = [OnnxEngine(entrant.bundle, threads=1).prepare(entrant.genome) for entrant in entrants]
+    engines = {id(entrant.bundle): OnnxEngine(entrant.bundle, threads=1) for entrant in entrants}
+    prepared = [engines[id(entrant.bundle)].prepare(entrant.genome) for entrant in entrants]
     right = []
     for one in prepared:
         right.append([_right(one.subnet, rows) for rows in (validation, test)])
         advance()
     shape = entrants[0].bundle.manifest.input.shape
-    with measuring():
-        load = os.getloadavg()[0]
-        elapsed_us = _interleaved([one.subnet for one in prepared], shape, runs)
-        machine = {"load_before": load, "load_after": os.getloadavg()[0], "runs": float(runs)}
-    halves = [np.percentile(half, 20.0, axis=0) for half in np.array_split(elapsed_us, 2)]
-    machine["repeat_error_percent"] = float(100 * np.median(np.abs(halves[0] - halves[1]) / np.mean(halves, axis=0)))
-    if machine["repeat_error_percent"] > NOISE_LIMIT_PERCENT and not noisy:
+    elapsed_us, machine = time_in_turn([one.subnet for one in prepared], shape, runs)
+    if machine.repeat_error_percent > NOISE_LIMIT_PERCENT and not noisy:
         raise ProfileError(
             f"this machine is too noisy to say: both halves of the runs differ by "
-            f"{machine['repeat_error_percent']:.0f} %; stop what else runs on it and try again"
+            f"{machine.repeat_error_percent:.0f} %; stop what else runs on it and try again"
         )
     measured = [
         _measured(entrant, one, verdicts, column, board)
@@ -153,64 +143,23 @@ def compare(
     return measured, machine
 
 
-def energy_mj(board: DeviceProfile, latency_us: float, moved_bytes: float) -> float:
-    """Modelled energy of a frame, at the coefficients' values."""
-    return float(frame_energy_mj(board, np.array(latency_us), np.array(moved_bytes), np.array(0.0)))
-
-
-def extremes(board: DeviceProfile) -> tuple[DeviceProfile, ...]:
-    """The board at the corners of what its energy coefficients may really be."""
-    idle, load, byte = board.power.idle_w, board.power.load_w, board.energy.byte_pj
-    corners = []
-    for added_w in {busy - rest for rest, busy in zip(_bounds(idle), _bounds(load), strict=True)}:
-        for byte_pj in _bounds(byte):
-            power = msgspec.structs.replace(board.power, load_w=_bound(idle.value + max(added_w, 0.1)))
-            energy = msgspec.structs.replace(board.energy, byte_pj=_bound(byte_pj))
-            corners.append(msgspec.structs.replace(board, power=power, energy=energy))
-    return tuple(corners)
-
-
-def _bounds(figure: Figure) -> tuple[float, float]:
-    return figure.low or figure.value, figure.high or figure.value
-
-
-def _bound(value: float) -> Figure:
-    return Figure(value=value, source="a bound of the range that the profile states")
-
-
 def _right(subnet: Subnet, rows: Rows) -> Bools:
     verdict: Bools = answers(subnet, rows.inputs()).argmax(axis=1) == rows.y
     return verdict
-
-
-def _interleaved(subnets: list[Subnet], shape: tuple[int, ...], runs: int) -> Array:
-    """Elapsed microseconds, shape ``(runs, subnets)``: every round runs each subnet once."""
-    frame = np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)
-    elapsed_us = np.empty((runs, len(subnets)))
-    for turn in range(-2, runs):
-        for column, subnet in enumerate(subnets):
-            # Caches and the clock are those of the subnet before: one run brings its own in.
-            subnet.run(frame)
-            started = perf_counter()
-            subnet.run(frame)
-            if turn >= 0:
-                elapsed_us[turn, column] = (perf_counter() - started) * 1e6
-    return elapsed_us
 
 
 def _measured(
     entrant: Entrant, prepared: Prepared, verdicts: list[Bools], elapsed_us: Array, board: DeviceProfile
 ) -> Measured:
     space, genome = entrant.bundle.space, entrant.genome
-    costs, precision = subnet_costs(space, genome), space.spec.precisions[genome[-1]]
-    traffic = sum(block.traffic_elements for block in lower(space, genome))
-    moved = float(ELEMENT_BYTES[precision] * (costs.parameters + traffic))
+    costs = subnet_costs(space, genome)
+    moved = moved_bytes(space, genome)
     latency_us = float(np.median(elapsed_us))
     row = Row(
         title=entrant.title,
         kind=entrant.kind,
         subnet=space.format(genome),
-        precision=precision,
+        precision=space.precision(genome),
         retraining=entrant.kind not in {"ours", "on-demand"},
         validation_percent=100.0 * float(verdicts[0].mean()),
         test_percent=100.0 * float(verdicts[1].mean()),

@@ -95,7 +95,7 @@ def gather(
         "title": recipe.title,
         "board": board.name,
         "budget": f"{training.epochs} epochs, batches of {training.batch}",
-        "machine": {key: round(value, 2) for key, value in machine.items()},
+        "machine": {key: round(value, 2) for key, value in msgspec.to_builtins(machine).items()},
         "headline": headline(measured, board),
         "missing": missing,
         "ablations": msgspec.to_builtins(parts),

@@ -19,9 +19,19 @@ tr.ours { background: #eef6ee } code { font-size: 12px } img { max-width: 100% }
 """
 
 HEADINGS = (
-    "entrant", "subnet", "precision", "accuracy %", "validation %", "C (MACs)", "Sp", "Sa", "C/Sp", "C/Sa",
-    "latency p50 us", "p95 us", "energy mJ (modelled)", "retraining", "switch ms",
+    "entrant", "subnet", "accuracy %: float32", "int8", "validation %: float32", "int8", "C (MACs)", "Sp", "Sa", "C/Sp",
+    "C/Sa", "latency us: float32 p50", "p95", "int8 p50", "p95", "energy mJ (modelled): float32", "int8", "retraining",
+    "switch ms",
 )  # fmt: skip
+
+#: Figures of a row that differ between precisions, and how they are written.
+BY_PRECISION = {
+    "test_percent": ".2f",
+    "validation_percent": ".2f",
+    "latency_us": ".1f",
+    "latency_p95_us": ".1f",
+    "energy_mj": ".4f",
+}
 
 
 def page(report: dict[str, Any], rows: list[Row]) -> str:
@@ -46,7 +56,8 @@ Training budget of every row: {escape(report["budget"])}. Energy is modelled wit
 {_table(rows)}
 <h2>Against hand-crafted compression</h2>
 <p>For each baseline the fastest subnet whose validation accuracy is at least the baseline's less 0.5 points; ratios are
-the baseline's over ours, accuracy is that on test rows.</p>
+the baseline's over ours, accuracy is that on test rows. A baseline that nothing matches is named, and counts in the
+geometric means with our most accurate subnet and at most 1.</p>
 {_pairs("float32 against float32", report["headline"], "")}
 {_pairs("ours in its own precision against float32", report["headline"], "_own_precision")}
 {_ablations(report["ablations"])}
@@ -56,27 +67,40 @@ the baseline's over ours, accuracy is that on test rows.</p>
 
 
 def _table(rows: list[Row]) -> str:
+    """One line for each subnet, its precisions side by side."""
+    subnets: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in rows:
+        choices = row.subnet.partition(":")[2]
+        subnets.setdefault((row.kind, row.title, choices), {})[row.precision] = row
     head = "".join(f"<th>{escape(heading)}</th>" for heading in HEADINGS)
-    return f"<table><tr>{head}</tr>{''.join(_line(row) for row in rows)}</table>"
+    return f"<table><tr>{head}</tr>{''.join(_line(subnet) for subnet in subnets.values())}</table>"
 
 
-def _line(row: Row) -> str:
+def _line(precisions: dict[str, Row]) -> str:
+    row = next(iter(precisions.values()))
+    test, validation, p50, p95, energy = (
+        [
+            f"{getattr(precisions[precision], field):{form}}" if precision in precisions else "-"
+            for precision in ("float32", "int8")
+        ]
+        for field, form in BY_PRECISION.items()
+    )
     cells = (
-        f"{row.test_percent:.2f}",
-        f"{row.validation_percent:.2f}",
+        *test,
+        *validation,
         f"{row.macs:,}",
         f"{row.parameters:,}",
         f"{row.activations:,}",
         f"{row.macs / row.parameters:.1f}",
         f"{row.macs / row.activations:.1f}",
-        f"{row.latency_us:.1f}",
-        f"{row.latency_p95_us:.1f}",
-        f"{row.energy_mj:.4f}",
+        *(figure for both in zip(p50, p95, strict=True) for figure in both),
+        *energy,
         "yes" if row.retraining else "no",
         f"{row.switch_ms:.2f}",
     )
-    named = f'<td>{escape(row.title)}</td><td class="text"><code>{escape(row.subnet)}</code></td>'
-    figures = "".join(f"<td>{cell}</td>" for cell in (row.precision, *cells))
+    choices = row.subnet.partition(":")[2]
+    named = f'<td>{escape(row.title)}</td><td class="text"><code>{escape(choices)}</code></td>'
+    figures = "".join(f"<td>{cell}</td>" for cell in cells)
     return f'<tr class="{escape(row.kind)}">{named}{figures}</tr>'
 
 
@@ -89,10 +113,19 @@ def _pairs(title: str, headline: dict[str, Any], suffix: str) -> str:
         for pair in headline[f"pairs{suffix}"]
     )
     unmatched = ", ".join(headline[f"unmatched{suffix}"]) or "none"
+    best, mean = (
+        ", ".join(f"{name} {_ratio(headline[f'{name}_ratio_{kind}{suffix}'])}" for name in ("latency", "energy"))
+        for kind in ("best", "geomean")
+    )
     return (
-        f"<h3>{escape(title)}</h3><table><tr><th>baseline</th><th>ours</th><th>accuracy, points [95 %]</th>"
+        f"<h3>{escape(title)}</h3><p>Best pair: {best}. Geometric mean: {mean}.</p>"
+        "<table><tr><th>baseline</th><th>ours</th><th>accuracy, points [95 %]</th>"
         f"<th>latency ratio</th><th>energy ratio [range]</th></tr>{lines}</table><p>Unmatched: {escape(unmatched)}.</p>"
     )
+
+
+def _ratio(ratio: float | None) -> str:
+    return "none" if ratio is None else f"{ratio:.2f}"
 
 
 def _ablations(parts: dict[str, Any]) -> str:
