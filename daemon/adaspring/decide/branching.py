@@ -67,6 +67,7 @@ class BranchAndBound:
 
     Attributes:
         best: Rows of the best so far, one for each front; None where none was found.
+        prices: On a unit of each of `LIMITED`, as they prove the most; zero where there is no limit.
     """
 
     def __init__(self, product: Product, costs: Sequence[Array], own_latency: int | None, limits: Array) -> None:
@@ -79,6 +80,7 @@ class BranchAndBound:
             limits: In the order of `Limits.vector`.
         """
         self.best: tuple[int, ...] | None = None
+        self.prices: Array = np.zeros(len(LIMITED))
         self._product = product
         self._models = len(costs)
         self._own_latency = own_latency
@@ -191,6 +193,7 @@ class BranchAndBound:
             if min(promised, self._value) - best <= ROUNDING * (1 + abs(promised)):
                 break
             master.add(cost, excess)
+        self.prices[bound] = prices / scale
         self._offset = float(prices @ shares)
         self._bound = best
         self._priced = [

@@ -38,6 +38,21 @@ def reference_of(space: SearchSpace, accuracy: SlotTable, tables: DeviceTables) 
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What it costs in score to use more.
+
+    Attributes:
+        latency_s: Of a second of compute at the 95th percentile.
+        energy_mj: Of a millijoule of a frame.
+        memory_mib: Of a MiB.
+    """
+
+    latency_s: float
+    energy_mj: float
+    memory_mib: float
+
+
+@dataclass(frozen=True, slots=True)
 class Formulation:
     """One bundle on one device as a problem.
 
@@ -101,6 +116,17 @@ class Formulation:
                 allowed.latency_p95_us / (corrections.tail_ratio * corrections.latency_factor),
                 np.inf if allowed.energy_mj is None else allowed.energy_mj / corrections.energy_factor,
                 np.inf if allowed.memory_mib is None else allowed.memory_mib,
+            ]
+        )
+
+    def priced(self, prices: Prices, corrections: Corrections) -> Array:
+        """Prices in the units of the search, in the order of `QUANTITIES`; corrections as those of `limits`."""
+        return np.array(
+            [
+                0.0,
+                prices.latency_s * corrections.tail_ratio * corrections.latency_factor * 1e-6,
+                prices.energy_mj * corrections.energy_factor,
+                prices.memory_mib,
             ]
         )
 

@@ -32,6 +32,7 @@ class Combination:
         limits: As relaxed, where not all could be met.
         relaxed: Which had to give, as indices into `Limits.vector`, the first to give way first.
         proven: Whether no other combination of the fronts within these limits scores less.
+        prices: On a unit of each of `LIMITED`, shape ``(3,)``: what it costs in score to have less of it.
     """
 
     rows: tuple[int, ...]
@@ -39,6 +40,7 @@ class Combination:
     limits: Limits
     relaxed: tuple[int, ...]
     proven: bool
+    prices: Array
 
 
 class Market(Product):
@@ -58,15 +60,16 @@ class Market(Product):
         self._looked_at = 0
         wanted = limits.vector()
         objectives = [front.objective for front in self.fronts]
-        found = self._least(objectives, None, wanted, None)
-        allowed = wanted
+        search = self._least(objectives, None, wanted, None)
+        found, allowed = search.best, wanted
         if found is None:
             allowed, known = self._relaxed(wanted, yielding)
-            found = self._least(objectives, None, allowed, known) or known
+            search = self._least(objectives, None, allowed, known)
+            found = search.best or known
         score = sum(float(objective[row]) for objective, row in zip(objectives, found, strict=True))
         relaxed = tuple(index for index in yielding if allowed[index] > wanted[index])
         proven = self._looked_at <= MOST_LOOKED_AT
-        return Combination(found, score, Limits.of_vector(allowed), relaxed, proven)
+        return Combination(found, score, Limits.of_vector(allowed), relaxed, proven, search.prices)
 
     def _relaxed(self, wanted: Array, yielding: Sequence[int]) -> tuple[Array, tuple[int, ...]]:
         """Limits that can be met, and a combination that meets them: the last to give way first."""
@@ -81,7 +84,7 @@ class Market(Product):
                 elif index >= 2 * models:
                     costs = [columns[:, LIMITED[index - 2 * models]] for columns in self.columns]
                 own_latency = index - models if models <= index < 2 * models else None
-                known = self._least(costs, own_latency, allowed, known) or known
+                known = self._least(costs, own_latency, allowed, known).best or known
             allowed[index] = max(wanted[index], self._demand(known, index))
         return allowed, known
 
@@ -90,8 +93,8 @@ class Market(Product):
 
     def _least(
         self, costs: Sequence[Array], own_latency: int | None, limits: Array, known: tuple[int, ...] | None
-    ) -> tuple[int, ...] | None:
-        """The combination of least cost within limits; None where none meets them.
+    ) -> BranchAndBound:
+        """The search for the combination of least cost within limits, when it has ended.
 
         Args:
             costs: Of each model's subnets; they add up.
@@ -103,4 +106,4 @@ class Market(Product):
         if known is not None:
             search.offer([np.array([row]) for row in known])
         self._looked_at += search.run(MOST_LOOKED_AT - self._looked_at)
-        return search.best
+        return search

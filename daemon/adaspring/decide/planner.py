@@ -15,10 +15,10 @@ from adaspring.decide.budgets import Budgets, budgets, check_policy
 from adaspring.decide.decision import Corrections, Decision, Prediction, Together
 from adaspring.decide.demands import Front
 from adaspring.decide.explain import alternatives, relaxations
-from adaspring.decide.formulation import Formulation, reference_of
+from adaspring.decide.formulation import Formulation, Prices, reference_of
 from adaspring.decide.knowledge import Knowledge
 from adaspring.decide.policy import Policy, thermal_state
-from adaspring.decide.problem import Array
+from adaspring.decide.problem import MEMORY, Array
 from adaspring.decide.search import Deadline, Found, Incumbent, Search
 from adaspring.decide.trigger import Cause
 from adaspring.space import Genome, SearchSpace
@@ -145,6 +145,33 @@ class Planner(Knowledge):
         )
         search_us = (clock() - started_s) * 1e6
         return Choice(context, incumbent, seed, corrections, allowed, limits, found, search_us)
+
+    def priced_bound(
+        self,
+        context: Context,
+        incumbent: Genome | None,
+        prices: Prices,
+        *,
+        seed: int,
+        clock: Callable[[], float],
+        corrections: Corrections,
+        allowed: Budgets,
+    ) -> float:
+        """What no subnet within budgets scores less than, with what it uses at some prices on top.
+
+        Args are those of `choose`, and ``prices``: in score, for what a subnet uses.
+        """
+        extra, problem = self._formulation.priced(prices, corrections), self._formulation.problem
+        found = self._search.run(
+            self._formulation.weights(allowed) + extra,
+            self._formulation.limits(allowed, corrections),
+            relaxation=self.policy.relaxation_order,
+            incumbent=None if incumbent is None else self._incumbent(incumbent, corrections, context, 0.0),
+            seed=seed,
+            deadline=Deadline(clock, clock() + self.policy.search_deadline_ms * 1e-3),
+        )
+        # A peak adds up along no path: the bound grants every subnet the least one.
+        return found.bound + float(extra[MEMORY] * problem.least_peak * problem.scale[MEMORY])
 
     def decision(self, choice: Choice, cause: Cause, together: Together | None = None) -> Decision:
         """All of a decision, for the journal, for people, and to make it again.

@@ -20,6 +20,7 @@ from adaspring.context.model import Context
 from adaspring.decide.budgets import Budgets, asked_in_the_mean_s, planned_rate_hz
 from adaspring.decide.decision import Together
 from adaspring.decide.demands import LIMITED, Front, Limits, Load, yielding_order
+from adaspring.decide.formulation import Prices
 from adaspring.decide.joint import Combination, Market
 from adaspring.decide.member import Member, relaxed_limit
 from adaspring.decide.planner import Choice
@@ -67,7 +68,7 @@ class _Sharing:
             waiting=np.array([member.context.queue_depth or 0.0 for member in members]),
         )
         self._limits = self._with_slack(self._wanted(device))
-        #: The best for each model, were all that there is its own; None for one that is pinned. Bounds are theirs.
+        #: The best for each model, were all that there is its own; None for one that is pinned.
         self._alone = [
             None if member.pinned else self._choose(index, self._part(index, self._limits, None))
             for index, member in enumerate(members)
@@ -82,7 +83,7 @@ class _Sharing:
         first = [np.zeros(1, dtype=np.intp)] * len(alone)
         fits = Market(fronts, self._load).fits(first, self._limits)[0]
         if fits and not any(choice.found.relaxed for choice in alone if choice):
-            return alone, self._together(alone, None)
+            return alone, self._together(alone, None, self._bound_alone())
         lean = self._beside_the_leanest(fronts)
         for index, choice in enumerate(lean):
             if choice is not None:
@@ -100,20 +101,39 @@ class _Sharing:
             # Within what is left beside the others there may be something better than the front had.
             choices[index] = choice = self._choose(index, self._part(index, best.limits, used, used[index]))
             used[index] = self._weighed(index, choice.genome[None])
-        if best.relaxed:
-            self._alone = self._within_relaxed(best.limits, used)
-        return choices, self._together(choices, best)
+        return choices, self._together(choices, best, self._bound(best, used))
 
-    def _within_relaxed(self, limits: Limits, used: Sequence[Front]) -> list[Choice | None]:
-        """What each model would take of all that there is, once limits gave way.
+    def _bound(self, best: Combination, used: Sequence[Front]) -> float:
+        """What no combination within limits (as relaxed) scores less than, on the fronts or not.
 
-        No combination within these limits scores less than the bounds of these searches together, whether its subnets
-        are members of the fronts or not.
+        Limits that are shared get the prices that prove the most on the fronts. At prices each model can be searched
+        for by itself, all of its subnets at once, and what all together save on the limits is the limits' worth.
         """
-        return [
-            None if choice is None else self._choose(index, self._part(index, limits, None, mine))
-            for index, (choice, mine) in enumerate(zip(self._alone, used, strict=True))
-        ]
+        busy, power, memory = best.prices.tolist()
+        limits = np.array([best.limits.utilisation, best.limits.power_mw, best.limits.memory_mib])
+        bound = -float(best.prices[best.prices > 0] @ limits[best.prices > 0])
+        for index, (member, mine) in enumerate(zip(self._members, used, strict=True)):
+            if self._alone[index] is None:
+                bound += float(best.prices @ self._load.columns(index, mine)[0, LIMITED])
+                continue
+            rate_hz, energy_rate_hz = float(self._load.rates_hz[index]), float(self._load.energy_rates_hz[index])
+            weight = member.weight
+            bound += weight * member.planner.priced_bound(
+                member.context,
+                member.incumbent,
+                Prices(busy * rate_hz / weight, power * energy_rate_hz / weight, memory / weight),
+                seed=self._seed,
+                clock=self._clock,
+                corrections=self._corrections[index],
+                # All that there is, as if it were its own.
+                allowed=self._part(index, best.limits, None, mine),
+            )
+        return bound if best.relaxed else max(bound, self._bound_alone())
+
+    def _bound_alone(self) -> float:
+        """The same where no limit gave way: nobody does better than with all that there is."""
+        pairs = zip(self._alone, self._members, strict=True)
+        return sum(member.weight * choice.found.bound for choice, member in pairs if choice is not None)
 
     def _beside_the_leanest(self, fronts: Sequence[Front]) -> list[Choice | None]:
         """What each model would take if the others took as little as their floors allow.
@@ -232,21 +252,20 @@ class _Sharing:
             reasons=reasons,
         )
 
-    def _together(self, choices: Sequence[Choice | None], best: Combination | None) -> Together:
-        """What was decided; `best` is None where nobody had to give way."""
+    def _together(self, choices: Sequence[Choice | None], best: Combination | None, bound: float) -> Together:
+        """What was decided and is proven; `best` is None where nobody had to give way."""
         members = self._members
         relaxed = (
             ()
             if best is None
             else tuple(relaxed_limit(members, self._limits, best.limits, place) for place in best.relaxed)
         )
-        objective = bound = 0.0
+        objective = 0.0
         subnets = []
-        for member, choice, alone in zip(members, choices, self._alone, strict=True):
+        for member, choice in zip(members, choices, strict=True):
             genome = member.running[0] if choice is None else choice.genome
             subnets.append(member.planner.space.format(genome))
             objective += 0.0 if choice is None else member.weight * choice.found.objective
-            bound += 0.0 if alone is None else member.weight * alone.found.bound
         return Together(
             models=tuple(member.name for member in members),
             subnets=tuple(subnets),

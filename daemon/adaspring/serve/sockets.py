@@ -12,6 +12,8 @@ _EVENTS = int(zmq.EVENTS)
 _READABLE = int(zmq.POLLIN)
 _NOW = _LAST = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+# The method below the one of `zmq.Socket`, which is Python and takes as long again.
+_send_frame = zmq.backend.Socket.send
 
 
 def readable(socket: zmq.Socket[bytes]) -> bool:
@@ -39,18 +41,17 @@ def receive(socket: zmq.Socket[bytes], *, wait: bool = True) -> list[bytes]:
 
 
 def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> bool:
-    """Send a message without waiting; `socket.send_multipart` in a third of its time.
+    """Send a message without waiting; `socket.send_multipart` in a fifth of its time.
 
     Returns:
         False if a ROUTER with ROUTER_MANDATORY cannot deliver it: its client is gone, or
         has not read so much that its queue is full. A ROUTER finds that out at the first
         frame, so a message is never sent in part.
     """
-    send_frame = socket.send
     try:
         for part in parts[:-1]:
-            send_frame(part, _MORE)
-        send_frame(parts[-1], _LAST)
+            _send_frame(socket, part, _MORE, True, False)  # copied, not tracked
+        _send_frame(socket, parts[-1], _LAST, True, False)
     except zmq.ZMQError as error:
         if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
             raise

@@ -118,29 +118,36 @@ class Worker:
         model, counts = run.lane.model, run.lane.measurements
         compute_s = run.computed_s - run.started_s
         frame_us = run.batching.learn(run.generation.number, len(outputs), compute_s) * 1e6
-        row = 0
+        replies, row = [], 0
         for work in works:
-            request = work.request
-            window = work.window
-            parameters = ReplyParameters(
-                run.generation.subnet.name,
-                run.generation.number,
-                round((run.began_s - work.arrived_s) * 1e6),
-                round(compute_s * 1e6),
-                len(works),
-                round((run.started_s - run.began_s) * 1e6) if request.raw else None,
-            )
-            part = outputs[row : row + request.samples]
-            if window is None:
-                frames = protocol.encode_infer_reply(request.id, model, part, parameters)
-            else:
-                parameters = replace(parameters, **window._asdict())
-                frames = protocol.encode_result(request.id, model, part, parameters)
+            part = outputs[row : row + work.request.samples]
+            replies.append(self._reply(work, part, run, len(works)))
+            row += work.request.samples
+        # All at once: the I/O thread is woken for the first, and sends the others along.
+        for work, frames in zip(works, replies, strict=True):
             self._outbox.send(work.envelope, frames, counts)
-            row += request.samples
-            counts.record(run.generation.number, frame_us, (self._clock() - work.arrived_s) * 1e6)
+        sent_s = self._clock()
+        for work in works:
+            counts.record(run.generation.number, frame_us, (sent_s - work.arrived_s) * 1e6)
         counts.batches += len(works) > 1
-        self._queue.served(model.name, self._clock() - run.began_s, len(works))
+        self._queue.served(model.name, sent_s - run.began_s, len(works))
+
+    @staticmethod
+    def _reply(work: Work, outputs: Batch, run: _Run, together: int) -> list[bytes]:
+        """Frames of the reply to one of the requests that were computed together."""
+        request, window = work.request, work.window
+        parameters = ReplyParameters(
+            run.generation.subnet.name,
+            run.generation.number,
+            round((run.began_s - work.arrived_s) * 1e6),
+            round((run.computed_s - run.started_s) * 1e6),
+            together,
+            round((run.started_s - run.began_s) * 1e6) if request.raw else None,
+        )
+        if window is None:
+            return protocol.encode_infer_reply(request.id, run.lane.model, outputs, parameters)
+        parameters = replace(parameters, **window._asdict())
+        return protocol.encode_result(request.id, run.lane.model, outputs, parameters)
 
     def _fail(self, lane: Lane, generation: Generation, works: list[Work], error: Exception) -> None:
         model, name = lane.model.name, generation.subnet.name
