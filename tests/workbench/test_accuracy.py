@@ -5,11 +5,11 @@ import numpy as np
 
 from adaspring.bundle import Bundle
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.space import SearchSpace, SpaceSpec, analytic_tables, subnet_costs
+from adaspring.space import SearchSpace, SlotSpec, SpaceSpec, analytic_tables, subnet_costs
 from adaspring.tables import SlotTable
 from adaspring.workbench.accuracy import fit_percent, fit_tables, judge, percent_of, promised, verdicts
 from adaspring.workbench.data import Rows
-from adaspring.workbench.sampling import diverse
+from adaspring.workbench.sampling import balanced, diverse
 
 
 def _additive(space: SearchSpace, genomes: np.ndarray, worth: np.ndarray) -> np.ndarray:
@@ -115,3 +115,20 @@ def test_diverse_subnets_reach_the_corners(small_spec: SpaceSpec) -> None:
     alike = [(genome[:-1] == genome[0]).all() for genome in genomes]
     uniform = space.random(np.random.default_rng(0), 400)
     assert sum(alike) > 3 * sum((genome[:-1] == genome[0]).all() for genome in uniform)
+
+
+def test_balanced_subnets_show_every_block_behind_every_other() -> None:
+    """Each choice of the last slot comes up behind each block that may stand before it, however many were skipped."""
+    spec = SpaceSpec(
+        input_channels=3,
+        input_size=(16,),
+        outputs=2,
+        slots=tuple(SlotSpec(width=16, operators=("conv", "lowrank"), skippable=index > 0) for index in range(3)),
+    )
+    space = SearchSpace(spec)
+    before, here = space.blocks(balanced(space, np.random.default_rng(0), 600))
+    kept = ~space.skips[here[:, 2]]
+    pairs, counts = np.unique(np.stack([before[kept, 2], here[kept, 2]], axis=1), axis=0, return_counts=True)
+    producers, choices = 2 * 2, 2
+    assert producers * choices == len(pairs)
+    assert counts.min() > 0.3 * counts.mean()

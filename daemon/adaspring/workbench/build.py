@@ -20,7 +20,7 @@ from adaspring.workbench.finish import finish
 from adaspring.workbench.material import Material
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import PhaseSection, Recipe
-from adaspring.workbench.sampling import diverse, with_ends
+from adaspring.workbench.sampling import balanced, with_ends
 from adaspring.workbench.statistics import anchor, fit, record
 from adaspring.workbench.supernet import Weights, initial_weights
 from adaspring.workbench.train import (
@@ -154,7 +154,7 @@ def fitted_statistics(
 ) -> Weights:
     """Statistics of batch norm for every subnet of a supernet, as the recipe has them fitted."""
     how, rng = recipe.statistics, np.random.default_rng([recipe.training.seed, 1])
-    genomes = with_ends(space, diverse(space, rng, how.subnets))
+    genomes = with_ends(space, balanced(space, rng, how.subnets))
     with steps(console, "statistics", len(genomes)) as tell:
         rows = fit(space, record(space, weights, genomes, data.calibration_x[: how.rows], tell), how.ridge)
     if how.anchors:

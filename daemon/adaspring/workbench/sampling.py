@@ -38,6 +38,27 @@ def diverse(space: SearchSpace, rng: np.random.Generator, count: int) -> Genome:
     return genomes
 
 
+def balanced(space: SearchSpace, rng: np.random.Generator, count: int) -> Genome:
+    """Draw subnets in which every choice comes up behind every other, across skipped slots too.
+
+    What follows from a choice and the block before it, as statistics do, is learned from those
+    that are seen together. Under `diverse` some pairs come up many times as often as others, and
+    a fit is as bad as the rarest that a subnet has. So here each subnet draws how much it likes to
+    skip, and what it does not skip uniformly.
+
+    Returns:
+        Shape ``(count, slots + 1)``.
+    """
+    genomes = space.random(rng, count)
+    skipping = rng.uniform(size=count)
+    for slot, choices in enumerate(space.choices):
+        if choices[-1] is SKIP:
+            others = len(choices) - 1
+            skipped = rng.uniform(size=count) < skipping
+            genomes[:, slot] = np.where(skipped, others, rng.integers(0, others, count))
+    return genomes
+
+
 def covering(space: SearchSpace) -> Genome:
     """The full network with one slot changed at a time: every choice comes up, shape ``(choices, slots + 1)``."""
     genomes = np.repeat(space.full()[None], int(space.choice_counts.sum()), axis=0)
