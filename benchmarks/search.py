@@ -5,7 +5,7 @@ seconds that hold the machine's measuring lock. It is prepared once per instance
 daemon prepares it once per bundle; its time is the median of `REPEATS` runs from budgets to
 subnet, by the clock on the wall and by the CPU time of its thread (`cpu_…`).
 
-Then the rivals, which take the better part of an hour. They hold no lock and are timed by
+Then the rivals, which take some ten minutes of a core. They hold no lock and are timed by
 the CPU time of the process, so that what else runs on the machine makes no rival look slow;
 `speedup_vs_pymoo` divides CPU time by CPU time. The exact optimum is that of SciPy's HiGHS on
 the same tables as a shortest path with side constraints. NSGA-II is pymoo's with one
