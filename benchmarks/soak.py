@@ -12,8 +12,8 @@ import psutil
 from benchmarks.harness import daemon, finish, free_ports, har
 from benchmarks.traffic import Traffic
 
-#: Memory is looked at so often, in seconds. The slope is that of the second half: in the first, caches fill and the heap
-#: of the C library grows to the most that was needed at once, which it goes on to do ever more slowly.
+#: Memory is looked at so often, in seconds. The slope is that of the second half: in the first, caches fill, and the
+#: heap of the C library grows to the most that was needed at once, which it goes on to do ever more slowly.
 LOOK_S = 0.5
 SWAP_EVERY_S = 0.2
 #: Behind the traffic, until the connections that stood half open are closed as well, in seconds.
