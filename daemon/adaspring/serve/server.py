@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import zmq
 
@@ -17,7 +16,7 @@ from adaspring.serve.outbox import Outbox
 from adaspring.serve.protocol import DEFAULT_LIMITS, Limits, Statistics
 from adaspring.serve.queue import RequestQueue
 from adaspring.serve.shed import Shedder
-from adaspring.serve.sockets import receive
+from adaspring.serve.sockets import readable, receive
 from adaspring.serve.streams import Streams
 from adaspring.serve.waiting import Waiting
 from adaspring.serve.worker import Worker
@@ -28,9 +27,12 @@ INPROC = "inproc://infer"
 TAKE_LIMIT = 64
 #: Refusals after which a turn takes no more: who is turned away must not cost those who wait.
 REFUSE_LIMIT = 4
-#: A look whether others wait costs as much as decoding a request. While nobody is known
-#: to wait, the loop takes one only so often: for so long a late priority may stand behind.
-LOOK_S = 1e-3
+#: Who is received within so short a time had been waiting, and others may be, too: they are looked for before anybody
+#: is computed, so that priorities hold. Behind a message that was waited for there is nearly never another.
+AT_ONCE_S = 50e-6
+#: On a machine too slow for that, or too busy, a look is taken so often all the same. Not more often: the I/O thread
+#: that has the last reply may wait for this one to sleep.
+LOOK_S = 0.1
 #: How often streams are looked through for idle ones, in seconds.
 IDLE_LOOK_S = 5.0
 #: Messages of one client that libzmq may hold in memory for us, and fewer where messages may be large. Its I/O thread
@@ -194,16 +196,22 @@ class DataPlane:
             False if there was nothing to do.
         """
         took = False
-        if self._queue or not wait or self._last_progress_s - self._looked_s >= LOOK_S:
-            self._looked_s = self._last_progress_s
+        if self._queue or not wait:
             took = self._look()
+        elif self._last_progress_s - self._looked_s >= LOOK_S:
+            self._looked_s = self._last_progress_s
+            took = self._peek()
         if self._queue:
             self._worker.expire()
         elif wait:
-            # A receive that blocks saves the system call and the wake-up of a poll, and
-            # who comes to an idle daemon is computed at once, without a look for others.
-            with suppress(zmq.Again):
+            # A receive that blocks saves the system call and the wake-up of a poll.
+            try:
                 self._intake.take(self._waiting.receive())
+            except zmq.Again:
+                pass
+            else:
+                if self._clock() - self._last_progress_s < AT_ONCE_S:
+                    self._peek()
         computed = self._worker.compute()
         self._last_progress_s = self._clock()
         if self._last_progress_s - self._looked_for_idle_s > IDLE_LOOK_S:
@@ -211,6 +219,10 @@ class DataPlane:
             self._streams.forget_idle()
             self._intake.count_streams()
         return computed or took
+
+    def _peek(self) -> bool:
+        """As `_look`, where probably nothing has come: to receive in vain would raise, at a multiple of the price."""
+        return readable(self._socket) and self._look()
 
     def _look(self) -> bool:
         """Take in what has come already; whether anything had."""
