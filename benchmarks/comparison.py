@@ -40,7 +40,7 @@ from benchmarks.rival_drivers import (
 )
 from benchmarks.rivals import Port, rival
 from benchmarks.servers import Address
-from benchmarks.socket import ROUND, Driver, engine_round, in_turns
+from benchmarks.socket import LEAD, ROUND, Driver, engine_round, in_turns
 
 #: How long a server may take to start, in seconds.
 START_S = 60.0
@@ -109,8 +109,8 @@ def _ours(stack: ExitStack, subnet: str, http_port: int) -> DaemonProcess:
 
 
 def _turn(driver: Any, in_flight: int) -> Outcome:
-    """A turn of a driver, behind a request that wakes its server and does not count."""
-    driver.run(1, 1)
+    """A turn of a driver, behind a few requests that wake its server and do not count."""
+    driver.run(LEAD, 1)
     outcome: Outcome = driver.run(ROUND, in_flight)
     return outcome
 
