@@ -6,13 +6,14 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
+import h11
 import msgspec
 import zmq
 
 import adaspring
 from adaspring.errors import ProtocolError
 from adaspring.serve.http.bodies import decode_inference, encode_inference
-from adaspring.serve.http.wire import Head, HttpError, Response, error, parse_length
+from adaspring.serve.http.messages import HttpError, Response, error
 from adaspring.serve.protocol import ERR, LIVE, MAGIC, META, READY, Limits, ModelSignature
 
 #: Sends frames of OIP/Z 1 and gives those of the answer.
@@ -28,6 +29,7 @@ _STATUS = {
     "UNSUPPORTED": HTTPStatus.NOT_IMPLEMENTED,
 }
 _JSON_LENGTH = "Inference-Header-Content-Length"
+_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 class Routes:
@@ -43,11 +45,11 @@ class Routes:
         self._limits = limits
         self._index = [{"name": model.name, "version": model.version, "state": "READY"} for model in models]
 
-    async def answer(self, head: Head, body: bytes, ask: Ask) -> Response:
+    async def answer(self, request: h11.Request, body: bytes, ask: Ask) -> Response:
         """Answer a request.
 
         Args:
-            head: Its head.
+            request: Its head.
             body: Its body.
             ask: Asks the data plane.
 
@@ -56,11 +58,13 @@ class Routes:
             ProtocolError: If the body is not as it says.
             zmq.Again: If the data plane does not answer.
         """
-        if head.method == "GET":
-            return await self._get(head.path, ask)
-        if head.method == "POST":
-            return await self._post(head, body, ask)
-        raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, f"{head.method} is not spoken here", {"Allow": "GET, POST"})
+        method, path = request.method.decode("ascii"), request.target.decode("ascii")
+        if method == "GET":
+            return await self._get(path, ask)
+        if method == "POST":
+            json_bytes = dict(request.headers).get(_JSON_LENGTH.lower().encode(), b"%d" % len(body))
+            return await self._post(path, body, json_bytes, ask)
+        raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not spoken here", {"Allow": "GET, POST"})
 
     async def _get(self, path: str, ask: Ask) -> Response:
         if path == "/v2":
@@ -82,16 +86,15 @@ class Routes:
         del header["id"]
         return Response(HTTPStatus.OK, msgspec.json.encode(header))
 
-    async def _post(self, head: Head, body: bytes, ask: Ask) -> Response:
-        if head.path == "/v2/repository/index":
+    async def _post(self, path: str, body: bytes, json_bytes: bytes, ask: Ask) -> Response:
+        if path == "/v2/repository/index":
             return Response(HTTPStatus.OK, msgspec.json.encode(self._index))
-        match = _MODEL.fullmatch(head.path)
+        match = _MODEL.fullmatch(path)
         if match is None or match["rest"] != "/infer":
-            raise HttpError(HTTPStatus.NOT_FOUND, f"there is nothing to post to at {head.path}")
-        json_bytes = parse_length(head.fields.get(_JSON_LENGTH.lower(), str(len(body))))
-        if json_bytes is None or json_bytes > len(body):
+            raise HttpError(HTTPStatus.NOT_FOUND, f"there is nothing to post to at {path}")
+        if _LENGTH.fullmatch(json_bytes) is None or int(json_bytes) > len(body):
             raise HttpError(HTTPStatus.BAD_REQUEST, f"{_JSON_LENGTH} is no length within the body of {len(body)} bytes")
-        inference = decode_inference(body, json_bytes, match["model"], match["version"] or "", self._limits)
+        inference = decode_inference(body, int(json_bytes), match["model"], match["version"] or "", self._limits)
         reply = await ask(inference.frames)
         if reply[1] == ERR:
             return _refused(reply)

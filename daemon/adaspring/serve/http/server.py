@@ -18,9 +18,9 @@ import zmq
 import zmq.asyncio
 
 from adaspring.errors import ConfigError
-from adaspring.serve.http.connection import HEAD_BYTES, Connection, Face
+from adaspring.serve.http.connection import READ_BYTES, Connection, Face
+from adaspring.serve.http.messages import error
 from adaspring.serve.http.routes import Routes
-from adaspring.serve.http.wire import error
 from adaspring.serve.measurements import Refusals
 from adaspring.serve.protocol import Limits, ModelSignature
 
@@ -94,7 +94,7 @@ class HttpServer:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connected, sock=self._listener, limit=HEAD_BYTES)
+        server = await asyncio.start_server(self._connected, sock=self._listener, limit=READ_BYTES)
         await self._over.wait()
         server.close()
         for connection in self._connections:
