@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from adaspring.bundle import Bundle
 from adaspring.errors import EngineError
-from adaspring.space import HEAD, Block, Genome, Layer, condition_rows, lower, lower_slot
+from adaspring.space import HEAD, Block, Genome, Layer, condition_rows, held_rows, lower, lower_slot
 
 Array = npt.NDArray[np.float32]
 
@@ -83,8 +83,10 @@ class Tensors:
         channels = layer.channels
         if not layer.conv.norm:
             return np.ones(layer.conv.out_channels, dtype=np.float32), self[f"{layer.name}.bias"][channels]
-        mean = self[f"{layer.name}.mean"][rows, channels].sum(axis=0)
-        log_std = self[f"{layer.name}.log_std"][rows, channels].sum(axis=0)
+        means, log_stds = self[f"{layer.name}.mean"], self[f"{layer.name}.log_std"]
+        rows = held_rows(rows, means)
+        mean = means[rows, channels].sum(axis=0)
+        log_std = log_stds[rows, channels].sum(axis=0)
         gain = self[f"{layer.name}.gamma"][channels] * np.exp(-log_std)
         return gain, self[f"{layer.name}.beta"][channels] - mean * gain
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from adaspring.bundle import Bundle
 from adaspring.engine.assemble import Array, Tensors
-from adaspring.space import HEAD, Block, Genome, Layer, SearchSpace, condition_rows, lower, lower_all
+from adaspring.space import HEAD, Block, Genome, Layer, SearchSpace, condition_rows, held_rows, lower, lower_all
 
 #: Greatest code of a weight and of an activation.
 WEIGHT_CODES = 127
@@ -181,4 +181,5 @@ class Quantizer:
         return QuantizedLayer(layer, np.ascontiguousarray(codes), scale[channels] * np.abs(gain), bias, grid)
 
     def _grid(self, name: str, rows: npt.NDArray[np.intp]) -> Grid:
-        return Grid.of(self._tensors[f"{name}.range"][rows].sum(axis=0))
+        ranges = self._tensors[f"{name}.range"]
+        return Grid.of(ranges[held_rows(rows, ranges)].sum(axis=0))

@@ -1,6 +1,6 @@
 """The search space as data: slots, choices, genomes, and what they lower to."""
 
-from adaspring.space.conditions import condition_count, condition_rows
+from adaspring.space.conditions import condition_count, condition_rows, held_rows, joint_layers
 from adaspring.space.costs import AnalyticTables, SubnetCosts, analytic_tables, subnet_costs
 from adaspring.space.lowering import (
     HEAD,
@@ -36,6 +36,8 @@ __all__ = [
     "analytic_tables",
     "condition_count",
     "condition_rows",
+    "held_rows",
+    "joint_layers",
     "lower",
     "lower_all",
     "lower_slot",

@@ -42,6 +42,10 @@ from adaspring.workbench.supernet import Weights
 #: tensor, where the statistics that more subnets are recorded for are two a channel.
 RANGE_SUBNETS = 400
 
+#: Training rows that ranges are observed on at least, where statistics are fitted to few and anchored
+#: to many: the greatest of a few activations is no ceiling.
+RANGE_ROWS = 512
+
 #: How far the scale of a channel, measured again on the same rows, may be from what a bundle holds.
 SCALE_TOLERANCE = 1e-3
 
@@ -170,7 +174,7 @@ def _ranges(recipe: Recipe, space: SearchSpace, weights: Weights, material: Mate
     rng = np.random.default_rng([recipe.training.seed, 3])
     drawn = diverse(space, rng, min(recipe.statistics.subnets, RANGE_SUBNETS))
     genomes = np.concatenate([covering(space), drawn])
-    x = material.training.calibration_x[: recipe.statistics.rows]
+    x = material.training.calibration_x[: max(recipe.statistics.rows, RANGE_ROWS if recipe.statistics.anchors else 0)]
     with steps(console, "ranges", len(genomes)) as tell:
         return calibrate(space, weights, genomes, x, ridge=recipe.statistics.ridge, advance=tell)
 

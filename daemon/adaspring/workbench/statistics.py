@@ -16,8 +16,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from adaspring.space import Genome, SearchSpace, condition_count, condition_rows, lower, lower_all
+from adaspring.space import (
+    Genome,
+    SearchSpace,
+    condition_count,
+    condition_rows,
+    held_rows,
+    joint_layers,
+    lower,
+    lower_all,
+)
 from adaspring.workbench.supernet import Recorded, Weights, forward
+
+#: Ridge strength of joint rows at least, in observations.
+JOINT_RIDGE = 1.0
 
 #: Subnets that hold an offset at nothing, beside those that tell it.
 ANCHOR_RIDGE = 1.0
@@ -88,8 +100,10 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     """
     rows: Weights = {}
     for name, layer in observed.items():
-        rows[f"{name}.mean"] = torch.from_numpy(fit_rows(space, layer.slot, layer.genomes, layer.mean, ridge))
-        rows[f"{name}.log_std"] = torch.from_numpy(fit_rows(space, layer.slot, layer.genomes, layer.log_std, ridge))
+        joint = name in joint_layers(space)
+        for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
+            table = fit_rows(space, layer.slot, layer.genomes, target, ridge, joint=joint)
+            rows[f"{name}.{fact}"] = torch.from_numpy(table)
     return rows
 
 
@@ -107,7 +121,7 @@ def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations])
     """
     moved = dict(rows)
     for name, layer in observed.items():
-        design = _design(space, layer.slot, layer.genomes)
+        design = _design(space, layer.slot, layer.genomes, joint=name in joint_layers(space))
         for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
             table = rows[f"{name}.{fact}"].numpy()
             left = target - design @ table
@@ -121,7 +135,13 @@ def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations])
 
 
 def fit_rows(
-    space: SearchSpace, slot: int, genomes: Genome, target: npt.NDArray[np.float32], ridge: float
+    space: SearchSpace,
+    slot: int,
+    genomes: Genome,
+    target: npt.NDArray[np.float32],
+    ridge: float,
+    *,
+    joint: bool = False,
 ) -> npt.NDArray[np.float32]:
     """The rows whose sum, selected by the genome, comes closest to a target.
 
@@ -131,26 +151,32 @@ def fit_rows(
         genomes: Subnets, shape ``(n, slots + 1)``.
         target: What was observed of each, shape ``(n, channels)``; NaN where there was nothing.
         ridge: Strength, in observations.
+        joint: Whether the layer has joint rows.
 
     Returns:
         Shape ``(condition_count, channels)``.
     """
-    return _solve(_design(space, slot, genomes), target, ridge)
+    design = _design(space, slot, genomes, joint=joint)
+    penalty = np.full(design.shape[1], ridge)
+    penalty[0] = 1e-6
+    # What width and producer explain by themselves is theirs: a joint row may rest on few subnets.
+    penalty[condition_count(space, slot) :] = max(ridge, JOINT_RIDGE)
+    return _solve(design, target, penalty)
 
 
-def _design(space: SearchSpace, slot: int, genomes: Genome) -> npt.NDArray[np.float64]:
+def _design(space: SearchSpace, slot: int, genomes: Genome, *, joint: bool) -> npt.NDArray[np.float64]:
     """Which rows each subnet selects, shape ``(n, condition_count)``."""
-    design = np.zeros((len(genomes), condition_count(space, slot)))
+    design = np.zeros((len(genomes), condition_count(space, slot, joint=joint)))
     for index, genome in enumerate(genomes):
-        design[index, condition_rows(space, genome, slot)] = 1.0
+        design[index, held_rows(condition_rows(space, genome, slot), design.T)] = 1.0
     return design
 
 
-def _solve(design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], ridge: float) -> npt.NDArray[np.float32]:
+def _solve(
+    design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], penalty: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
     """Ridge regression of each column of a target over the observations in which it is a number."""
     solution = np.zeros((design.shape[1], target.shape[1]))
-    penalty = np.full(design.shape[1], ridge)
-    penalty[0] = 1e-6
     known = np.isfinite(target)
     # Channels of one width block are known in the same subnets, so they are solved together.
     for pattern in np.unique(known, axis=1).T:

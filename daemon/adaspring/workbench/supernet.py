@@ -21,6 +21,7 @@ from adaspring.space import (
     Layer,
     SearchSpace,
     condition_rows,
+    held_rows,
     lower,
     lower_all,
     max_input_width,
@@ -191,11 +192,13 @@ class Recorded:
 
 def conditioned(space: SearchSpace, weights: Weights, genome: Genome) -> Norm:
     """Normalise with the statistics rows that a genome selects, as an assembled subnet does."""
-    rows = {slot: torch.from_numpy(condition_rows(space, genome, slot)) for slot in range(space.slot_count)}
+    selected = {slot: condition_rows(space, genome, slot) for slot in range(space.slot_count)}
 
     def norm(layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        mean = weights[f"{layer.name}.mean"][rows[layer.slot], layer.channels].sum(dim=0)
-        log_std = weights[f"{layer.name}.log_std"][rows[layer.slot], layer.channels].sum(dim=0)
+        means, log_stds = weights[f"{layer.name}.mean"], weights[f"{layer.name}.log_std"]
+        rows = torch.from_numpy(held_rows(selected[layer.slot], means))
+        mean = means[rows, layer.channels].sum(dim=0)
+        log_std = log_stds[rows, layer.channels].sum(dim=0)
         return apply_statistics(x, gamma, beta, mean, log_std)
 
     return norm
