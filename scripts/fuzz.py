@@ -1,6 +1,6 @@
 """Fuzz the data plane for as long as one likes: after any garbage a good client is still served.
 
-    pip install atheris
+    pip install atheris h11
     PYTHONPATH=daemon python scripts/fuzz.py CORPUS [-max_total_time=600 ...]
 
 CORPUS is a folder that keeps what reached new code; an empty one begins with a good message of each kind. Further
@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import atheris
+import h11
 import numpy as np
 import zmq
 
 with atheris.instrument_imports(include=["adaspring.serve", "adaspring.features"]):
     from adaspring.serve import protocol
     from adaspring.serve.http.bodies import decode_inference, encode_inference
-    from adaspring.serve.http.wire import HttpError, body_bytes, parse_head
+    from adaspring.serve.http.messages import HttpError, check_body
     from adaspring.serve.lane import Lane
     from adaspring.serve.server import INPROC, DataPlane
 
@@ -110,8 +111,12 @@ class Target:
 
     def _ask_http(self, body: bytes) -> None:
         """As the HTTP face does it: what it lets through is answered, and what is answered can be encoded."""
-        with suppress(HttpError):
-            body_bytes(parse_head(body + b"\r\n\r\n"), self._limits.message_bytes)
+        peer = h11.Connection(h11.SERVER)
+        peer.receive_data(body + b"\r\n\r\n")
+        with suppress(HttpError, h11.RemoteProtocolError):
+            request = peer.next_event()
+            if isinstance(request, h11.Request):
+                check_body(request, self._limits.message_bytes)
         at = int.from_bytes(body[:LENGTH_BYTES], "little") if len(body) > LENGTH_BYTES else 0
         body = body[LENGTH_BYTES:]
         try:

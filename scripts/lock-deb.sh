@@ -6,5 +6,5 @@ set -eu
 cd "$(dirname "$0")/.."
 
 exec "${UV:-uv}" pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-annotate \
-    --extra metrics --extra update --extra systemd --custom-compile-command scripts/lock-deb.sh \
+    --extra http --extra metrics --extra update --extra systemd --custom-compile-command scripts/lock-deb.sh \
     --output-file deploy/debian/requirements.txt pyproject.toml

@@ -245,9 +245,9 @@ def test_damaged_bundle_is_refused_by_name(small_bundle_folder: Path, tmp_path: 
 
 @pytest.fixture
 def blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Child processes in which torch, systemd and jtop cannot be imported."""
+    """Child processes in which torch, systemd, jtop and h11 cannot be imported."""
     # An entry of None is what the import system itself takes for a module that must not be imported.
-    text = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'systemd', 'jtop')))\n"
+    text = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'systemd', 'jtop', 'h11')))\n"
     (tmp_path / "sitecustomize.py").write_text(text, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}".rstrip(":"))
 
@@ -256,7 +256,7 @@ def blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_service_manager_is_told_without_optional_libraries(
     small_bundle_folder: Path, make_manager: type[Manager], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With neither torch, systemd-python nor jtop the daemon serves: READY, a ping now and then, STOPPING on SIGINT."""
+    """Without torch, systemd-python, jtop and h11 the daemon serves: READY, a ping now and then, STOPPING on SIGINT."""
     manager = make_manager(f"@adaspring-daemon-{os.getpid()}")
     monkeypatch.setenv("NOTIFY_SOCKET", manager.name)
     monkeypatch.setenv("WATCHDOG_USEC", "100000")

@@ -17,6 +17,8 @@ import psutil
 import pytest
 import zmq
 
+from adaspring.app.config import ServeConfig
+from adaspring.app.network import http_face
 from adaspring.cli.process import DaemonProcess
 from adaspring.errors import ConfigError
 from adaspring.serve.http.server import MOST_CONNECTIONS, HttpServer
@@ -218,6 +220,16 @@ def test_more_connections_than_are_even_told_so_leave_nothing_behind(
         # Each has its socket, and those that are served one to the data plane, which has a descriptor of its own.
         assert process.num_fds() <= before + 5 * MOST_CONNECTIONS
     assert eventually(lambda: process.num_fds() <= before + 2, 30.0)
+
+
+def test_without_its_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where HTTP is configured; a daemon that does not serve it never looks for the library."""
+    for name in ("adaspring.serve.http.server", "adaspring.serve.http.connection"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "h11", None)
+    with pytest.raises(ConfigError, match=r"h11 package: pip install 'adaspring\[http\]'"):
+        http_face(ServeConfig(http="127.0.0.1:8000"))
+    assert http_face(ServeConfig()) is None
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8000", "example.org:80", "127.0.0.1", "127.0.0.1:http", "[::1]:80"])

@@ -100,7 +100,7 @@ ONLY_PARSED = {
     "sudo systemctl disable --now adaspringd": _SYSTEM,
     "sudo systemctl enable --now adaspringd.socket": _SYSTEM,
     "journalctl -x -u adaspringd --since today": _SYSTEM,
-    "pip install 'adaspring[systemd,metrics,update]'": "fetches from the network; tests/packaging installs the wheel",
+    "pip install 'adaspring[systemd,http,metrics,update]'": "fetches from a network; tests/packaging installs a wheel",
     "sudo .venv/bin/adaspringctl install-service": "writes to /etc; tests/cli/test_report.py installs below a folder",
     "sh scripts/memory-guest.sh .venv/bin/python": "boots a kernel of its own, as root, for a minute and a half",
     "cp laptop.key /etc/adaspring/curve/clients/": "a copy between two machines",

@@ -15,6 +15,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+#: Extras that the Debian package has.
+PACKAGED = ("http", "metrics", "systemd", "update")
 #: On systemd's scale from 0 (safe) to 10, in tenths.
 MOST_EXPOSURE = 15
 
@@ -49,7 +51,7 @@ def test_every_requirement_is_locked(clone: Path) -> None:
     """Whatever the package needs is in its lock file, with a hash for each file."""
     project = tomllib.loads((clone / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["metrics"], *extras["update"], *extras["systemd"]]
+    wanted = [*project["dependencies"], *(each for name in PACKAGED for each in extras[name])]
     names = {re.split(r"[<>=;\[ ]", each)[0] for each in wanted if "python_version < '3.11'" not in each}
     lock = (clone / "deploy" / "debian" / "requirements.txt").read_text()
     locked = re.split(r"^(?=\S+==)", lock, flags=re.MULTILINE)[1:]

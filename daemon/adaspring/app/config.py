@@ -48,7 +48,7 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tcp: Also serve clients on other machines here, for example ``"tcp://0.0.0.0:5560"``;
             needs the two keys below. Default: no TCP.
         http: Also serve the Open Inference Protocol v2 over HTTP on this loopback address, for
-            example ``"127.0.0.1:8000"``. Default: no HTTP.
+            example ``"127.0.0.1:8000"``; needs the extra ``http``. Default: no HTTP.
         curve_secret: The daemon's ``.key_secret`` file, made by ``adaspringctl keys``; without a slash, the name
             of a credential of the unit.
         curve_clients: Folder of the ``.key`` files of those who may connect over TCP; without a slash, the name

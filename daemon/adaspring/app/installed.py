@@ -11,7 +11,7 @@ from adaspring.app.config import Config, EngineConfig, state_folder
 from adaspring.app.learning import Learner
 from adaspring.app.locate import bundle_folder, bundle_store, corrected_tables, find_board, find_tables
 from adaspring.app.messages import Message, told
-from adaspring.app.network import tcp_keys
+from adaspring.app.network import http_face, tcp_keys
 from adaspring.app.trial import TrialConfig, begin_trial, roll_back
 from adaspring.boards import DeviceProfile
 from adaspring.bundle import Bundle, Store, load_bundle
@@ -85,6 +85,7 @@ def check_startable(config: Config) -> None:
         AdaSpringError: If it could not; the message says what to mend.
     """
     tcp_keys(config.serve)
+    http_face(config.serve)
     state = state_folder(config)
     board = find_board(config.device.profile, Path(config.monitor.sysroot))
     names = []

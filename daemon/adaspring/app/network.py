@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import zmq
 
 from adaspring.app.config import ServeConfig
 from adaspring.app.credentials import is_credential, key_file, key_files
+from adaspring.errors import ConfigError
 from adaspring.serve.curve import CurveListener, ListenerKeys
 from adaspring.serve.measurements import Refusals
 from adaspring.serve.protocol import Limits, ModelSignature
 from adaspring.serve.server import INPROC
+
+if TYPE_CHECKING:
+    from adaspring.serve.http.server import HttpServer
 
 
 def tcp_keys(config: ServeConfig) -> ListenerKeys | None:
@@ -46,6 +51,21 @@ def open_tcp(config: ServeConfig, context: zmq.Context[zmq.Socket[bytes]], stack
     return curve
 
 
+def http_face(config: ServeConfig) -> type[HttpServer] | None:
+    """What serves HTTP; None where it is not configured.
+
+    Raises:
+        ConfigError: If the library is missing.
+    """
+    if not config.http:
+        return None
+    try:
+        from adaspring.serve.http.server import HttpServer  # noqa: PLC0415 - most devices do without
+    except ImportError as error:
+        raise ConfigError("serve.http needs the h11 package: pip install 'adaspring[http]'") from error
+    return HttpServer
+
+
 def open_http(
     config: ServeConfig,
     context: zmq.Context[zmq.Socket[bytes]],
@@ -66,14 +86,12 @@ def open_http(
         What it refuses itself, which it goes on to count; None where it is not configured.
 
     Raises:
-        ConfigError: If the address cannot be used.
+        ConfigError: If the library is missing, or the address cannot be used.
     """
-    if not config.http:
+    face = http_face(config)
+    if face is None:
         return None
-    # Imported late: few want it.
-    from adaspring.serve.http.server import HttpServer  # noqa: PLC0415
-
-    server = HttpServer(context, config.http, INPROC, models, limits)
+    server = face(context, config.http, INPROC, models, limits)
     stack.callback(server.close)
     server.start()
     return server.refusals
