@@ -130,6 +130,23 @@ def test_a_nan_stops_training_and_leaves_the_last_good_state(
     assert good == checkpoint.read_bytes()
 
 
+def test_a_trimmed_checkpoint_gives_what_its_phase_came_to_and_trains_no_more(
+    recipe: Recipe, data: TrainingData, tmp_path: Path
+) -> None:
+    """It holds the best weights alone, bit for bit, and when it is trimmed again it stays as it is."""
+    checkpoint = tmp_path / "c.safetensors"
+    weights, _ = _train(recipe, data, checkpoint, epochs=99)
+    whole = checkpoint.stat().st_size
+    Checkpoint.trim(checkpoint, "digest")
+    trimmed = checkpoint.read_bytes()
+    assert len(trimmed) < whole / 3
+    again, reports = _train(recipe, data, checkpoint, epochs=99)
+    assert reports == []
+    assert all(torch.equal(weights[name], again[name]) for name in weights | again)
+    Checkpoint.trim(checkpoint, "digest")
+    assert trimmed == checkpoint.read_bytes()
+
+
 def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_refused(
     recipe: Recipe, data: TrainingData, tmp_path: Path
 ) -> None:

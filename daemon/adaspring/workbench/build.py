@@ -119,7 +119,7 @@ def trained(
 
     def run(name: str, phase: Phase, begin: Callable[[], Weights]) -> Weights:
         with steps(console, name, phase.how.epochs) as tell:
-            return train(
+            weights = train(
                 space,
                 how,
                 phase,
@@ -131,6 +131,9 @@ def trained(
                 report=lambda epoch: tell(_line(epoch)),
                 keep_last=keep_last,
             )
+        if around.team.leads and checkpoints[name].exists():
+            Checkpoint.trim(checkpoints[name], digests[name])
+        return weights
 
     def drawn() -> Weights:
         return initial_weights(space, how.seed, how.identity)

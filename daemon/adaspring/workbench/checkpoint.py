@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors
@@ -24,7 +24,7 @@ class Checkpoint:
     Attributes:
         recipe: Digest of the recipe, so that no other recipe goes on from here.
         epoch: Epochs done.
-        weights: Weights as trained.
+        weights: Weights as trained; none where the phase is over and the file was trimmed.
         average: Their running average.
         best: The average that validated best.
         best_percent: What it reached.
@@ -73,6 +73,17 @@ class Checkpoint:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(path)
+
+    @staticmethod
+    def trim(path: Path, recipe: str) -> None:
+        """Leave of a phase that is over what the next one starts from: a fifth of the file, small enough to keep.
+
+        Raises:
+            WorkbenchError: As `load`.
+        """
+        state = Checkpoint.load(path, recipe)
+        if state.weights:
+            replace(state, weights={}, average={}, moments={}).save(path)
 
     @staticmethod
     def load(path: Path, recipe: str) -> Checkpoint:

@@ -202,6 +202,8 @@ def train(
     around.team.check(batch=how.batch, subnet_rows=how.subnet_rows)
     if checkpoint.exists():
         state = Checkpoint.load(checkpoint, recipe)
+        if not state.weights:
+            return state.best
     else:
         weights = initial()
         state = Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
