@@ -28,7 +28,7 @@ BEGINNING_S = 3e-4
 
 #: So long it is then done only while a core has nothing else to do, in seconds. What has not ended by then has found
 #: the cores busy with others; it goes on at the thread's own priority, or a busy device would adapt late.
-PATIENCE_S = 4e-3
+PATIENCE_S = 1.5e-3
 
 
 class Beside(Protocol):
