@@ -105,7 +105,7 @@ def test_reload_keeps_the_process(serving: Machine) -> None:
 
 
 def test_threads_may_be_idle_and_come_back(serving: Machine) -> None:
-    """The unit asks for it; where a container's own limit is lower, as it may be here, the daemon serves all the same."""
+    """The unit asks for it; a container may grant less, as here it may, and the daemon serves all the same."""
     assert "20" == shown(serving, "LimitNICE")
     serving.ask()
 
