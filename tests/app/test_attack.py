@@ -287,6 +287,9 @@ def test_a_process_that_was_stopped_for_5_s_goes_on(daemon: DaemonProcess) -> No
         client.send_multipart([b"OIPZ1", b"LIVE", b"{}"])
         client.recv_multipart()
         daemon.process.send_signal(signal.SIGSTOP)
+        # A thread that had not stopped yet would take a request, whose time then runs.
+        tasks = Path(f"/proc/{daemon.process.pid}/task")
+        assert eventually(lambda: all("State:\tT" in (task / "status").read_text() for task in tasks.iterdir()))
         for _ in range(20):
             client.send_multipart([*INFER[:2], json.dumps(hasty).encode(), INFER[3]])
         time.sleep(5)
@@ -313,8 +316,7 @@ def test_a_full_disk_keeps_it_serving(
             with daemon.control() as control:
                 return msgspec.convert(control.call("status"), Status)
 
-        # It measures in what others leave of the processor.
-        assert eventually(lambda: not status().profiling, 4 * PATIENCE_S)
+        assert eventually(lambda: not status().profiling, PATIENCE_S)
         assert status().tables.estimate
         serves(daemon)
         assert 0 == daemon.stop()

@@ -169,7 +169,8 @@ GOOD = protocol.encode_infer("7", "toy", "x", X)
 def test_frames_that_break_the_protocol_are_refused(frames: list[bytes], reason: str, names: str) -> None:
     """Each limit and each frame has its refusal."""
     # Releases of msgspec write UTF-8 in one way or the other.
-    with pytest.raises(ProtocolError, match=f"(?i){re.escape(names)}") as caught:
+    pattern = re.escape(names).replace("utf", "(utf|UTF)")
+    with pytest.raises(ProtocolError, match=pattern) as caught:
         decode(frames)
     assert ("INVALID_ARG", reason) == (caught.value.code, caught.value.reason)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -39,9 +41,7 @@ def run_train(options: argparse.Namespace) -> int:
     use_threads(options.threads)
     console = Console(stderr=True)
     out = options.out or options.recipe.parent / "bundle"
-    ends_s = perf_counter() + 60.0 * options.minutes
-    with team() as processes:
-        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+    with _surroundings(recipe, options.minutes) as around:
         evaluation = build(
             recipe,
             data,
@@ -55,6 +55,14 @@ def run_train(options: argparse.Namespace) -> int:
     if evaluation is not None:
         _finished(options, out, evaluation)
     return 0
+
+
+@contextmanager
+def _surroundings(recipe: Recipe, minutes: float) -> Iterator[Surroundings]:
+    """Where a training runs: its processes, its arithmetic, and so many minutes from now on."""
+    ends_s = perf_counter() + 60.0 * minutes
+    with team() as processes:
+        yield Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
 
 
 def run_quantize(options: argparse.Namespace) -> int:
@@ -95,9 +103,7 @@ def run_baselines(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
     use_threads(options.threads)
-    ends_s = perf_counter() + 60.0 * options.minutes
-    with team() as processes:
-        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+    with _surroundings(recipe, options.minutes) as around:
         console = Console(stderr=True)
         folder = _rivals_folder(options, recipe)
         if options.ablations:
@@ -123,10 +129,8 @@ def run_folds(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
     use_threads(options.threads)
-    ends_s = perf_counter() + 60.0 * options.minutes
     work = options.work or Path(".cache", "folds", recipe.name)
-    with team() as processes:
-        around = Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
+    with _surroundings(recipe, options.minutes) as around:
         only = tuple(int(group) if group.isdecimal() else group for group in options.only)
         folds = cross_validate(recipe, data, work, console=Console(stderr=True), around=around, only=only)
     table = Table(recipe.data.groups, title="Trained without each, tested on it")

@@ -22,8 +22,8 @@ T = TypeVar("T")
 #: of the others gets. Nicer still, and a busy device would adapt late.
 NICER = 5
 
-#: So long work begins at the thread's own priority, in seconds: a session is made with the interpreter's lock held
-#: (a seventh of a millisecond), and who holds that must not give way.
+#: So long work begins at the thread's own priority, in seconds: the making of a session begins with the interpreter's
+#: lock held, and who holds that must not give way.
 BEGINNING_S = 3e-4
 
 #: So long it is then done only while a core has nothing else to do, in seconds. What has not ended by then has found
@@ -51,10 +51,10 @@ class YieldingThread:
     """
 
     def __init__(self) -> None:
-        """Start nothing yet; the thread begins with the first work."""
-        self._thread = 0
+        """Start the thread: who it is has to be known before it can be told to give way."""
         self._idles = may_be_idle()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="beside", initializer=self._begin)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        self._thread = self._executor.submit(self._begin).result()
 
     def __call__(self, work: Callable[[], T]) -> T:
         """See `Beside`."""
@@ -72,14 +72,15 @@ class YieldingThread:
         """End the thread."""
         self._executor.shutdown()
 
-    def _begin(self) -> None:
-        self._thread = get_native_id()
+    def _begin(self) -> int:
+        thread = get_native_id()
         ask_for_slice(LONG_SLICE_MS)
         if not self._idles:
             # To Linux a thread is what others know as a process; this changes none but our own.
             # Where a sandbox forbids it, work goes on as before.
             with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._thread, os.getpriority(os.PRIO_PROCESS, self._thread) + NICER)
+                os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICER)
+        return thread
 
 
 def _done(future: Future[T], within_s: float) -> bool:
