@@ -6,6 +6,7 @@ import argparse
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -38,6 +39,12 @@ LOAD = 0.7
 ALONE_S, SETTLE_S = 0.6, 0.1
 #: Between two swaps, in seconds.
 PAUSE_S = 0.012
+#: About as long as a swap takes: what frames meet in so long a time in which nothing is asked of the daemon, told apart
+#: from all others. A slow frame is more likely than a quick one to fall into any span of time, a swap or not.
+IDLE_S = 0.002
+
+
+Span: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Outcome:
         frames: Sent while they were made.
         steady: Sent before, while each of the subnets answered for a while by itself.
         settled: Which of those count: none is under the influence of a swap.
+        idle: Spans of that time as long as a swap, in which nothing was asked.
         rss_mib: Memory of the daemon, looked at now and then.
     """
 
@@ -64,6 +72,7 @@ class Outcome:
     frames: Frames
     steady: Frames
     settled: npt.NDArray[np.bool_]
+    idle: list[Span]
     rss_mib: list[float]
 
 
@@ -85,16 +94,20 @@ class Operator:
             raise SystemExit(reply.error)
         return msgspec.convert(reply.result, Evolution)
 
-    def pin_each(self, names: list[str]) -> list[tuple[float, float]]:
-        """Let each subnet answer for a while; when it did, on the monotonic clock."""
-        spans = []
+    def pin_each(self, names: list[str]) -> tuple[list[Span], list[Span]]:
+        """Let each subnet answer for a while; when it did, on the monotonic clock, and idle spans of that."""
+        spans, idle = [], []
         for name in names:
             self.pin(name)
             time.sleep(SETTLE_S)
             began_s = time.monotonic()
-            time.sleep(ALONE_S - SETTLE_S)
+            while time.monotonic() < began_s + ALONE_S - SETTLE_S:
+                asleep_s = time.monotonic()
+                time.sleep(IDLE_S)
+                idle.append((asleep_s, time.monotonic()))
+                time.sleep(PAUSE_S)
             spans.append((began_s, time.monotonic()))
-        return spans
+        return spans, idle
 
     def close(self) -> None:
         """Disconnect."""
@@ -102,9 +115,14 @@ class Operator:
 
 
 def main() -> None:
-    """Swap at 70 % of saturation, then at saturation, with HAR and with the largest bundle."""
+    """Swap at 70 % of saturation, then at it, to subnets made anew and to kept ones: HAR and the largest bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--swaps", type=int, default=SWAPS, help="of each bundle, half of them at saturation")
+    parser.add_argument(
+        "--swaps",
+        type=int,
+        default=SWAPS,
+        help="of each bundle, half of them at saturation, and as many to subnets that are kept",
+    )
     options = parser.parse_args()
     finish({"bundles": {name: _measure(name, options.swaps // 2) for name in har_and_largest()}})
 
@@ -112,23 +130,36 @@ def main() -> None:
 def _measure(name: str, swaps_each: int) -> dict[str, float]:
     served = bundle(name)
     genomes, expected = _distinct_subnets(served, frames_of(name))
-    config = {"engine": {"cache_mib": 0}, "policy": {"trigger": {"period_s": 3600.0}}}
+    names = [served.space.format(genome) for genome in genomes]
+    rate_hz, paced, saturated = _swapped(name, names, swaps_each, {"cache_mib": 0})
+    # The same with prepared subnets kept, as the daemon does unless told otherwise.
+    _, kept, kept_saturated = _swapped(name, names, swaps_each, {}, rate_hz)
+    outcomes = {"": paced, "_at_saturation": saturated, "_kept": kept, "_kept_at_saturation": kept_saturated}
+    figures: dict[str, float] = {
+        "swaps": sum(len(outcome.swaps) for outcome in outcomes.values()),
+        "load_hz": round(rate_hz),
+    }
+    checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in outcomes.values()]
+    figures |= {check: sum(each[check] for each in checks) for check in checks[0]}
+    for suffix, outcome in outcomes.items():
+        figures |= _latencies(outcome, suffix)
+    return figures | _growth([*paced.rss_mib, *saturated.rss_mib])
+
+
+def _swapped(
+    name: str, names: list[str], swaps_each: int, engine: dict[str, float], rate_hz: float | None = None
+) -> tuple[float, Outcome, Outcome]:
+    """Frames a second that were sent first, and what swaps then came to, and at saturation."""
+    config = {"engine": engine, "policy": {"trigger": {"period_s": 3600.0}}}
     with (
         daemon(config, name=name) as started,
         zmq.Context() as context,
         closing(Operator(started, context)) as operator,
     ):
-        names = [served.space.format(genome) for genome in genomes]
         # A load that the slowest of them can bear: they take turns, and what waits for one is answered by the next.
-        rate_hz = LOAD * _saturation_hz(started, operator, names)
+        rate_hz = rate_hz or LOAD * _saturation_hz(started, operator, names)
         paced = _swap(started, operator, names, rate_hz, swaps_each)
-        saturated = _swap(started, operator, names, None, swaps_each)
-    figures: dict[str, float] = {"swaps": len(paced.swaps) + len(saturated.swaps), "load_hz": round(rate_hz)}
-    checks = [_check(outcome, dict(zip(names, expected, strict=True))) for outcome in (paced, saturated)]
-    figures |= {check: sum(each[check] for each in checks) for check in checks[0]}
-    figures |= _latencies(paced, "")
-    figures |= _latencies(saturated, "_at_saturation")
-    return figures | _growth([*paced.rss_mib, *saturated.rss_mib])
+        return rate_hz, paced, _swap(started, operator, names, None, swaps_each)
 
 
 def _growth(rss_mib: list[float]) -> dict[str, float]:
@@ -160,7 +191,7 @@ def _distinct_subnets(bundle: Bundle, x: npt.NDArray[np.float32]) -> tuple[list[
 def _saturation_hz(started: DaemonProcess, operator: Operator, names: list[str]) -> float:
     """Frames a second that the slowest subnet answers at most."""
     with load(started.endpoint, rate_hz=None) as frames:
-        spans = operator.pin_each(names)
+        spans, _ = operator.pin_each(names)
     answered_s = np.sort(frames[0].answered_s)
     return float(min(np.diff(np.searchsorted(answered_s, span))[0] / (span[1] - span[0]) for span in spans))
 
@@ -168,7 +199,7 @@ def _saturation_hz(started: DaemonProcess, operator: Operator, names: list[str])
 def _swap(started: DaemonProcess, operator: Operator, names: list[str], rate_hz: float | None, wanted: int) -> Outcome:
     rng = np.random.default_rng(11)
     with load(started.endpoint, rate_hz=rate_hz) as steady:
-        spans = operator.pin_each(names)
+        spans, idle = operator.pin_each(names)
     settled = np.zeros(len(steady[0].sent_s), dtype=bool)
     for began_s, ended_s in spans:
         settled |= (steady[0].sent_s >= began_s) & (steady[0].answered_s <= ended_s)
@@ -186,7 +217,7 @@ def _swap(started: DaemonProcess, operator: Operator, names: list[str], rate_hz:
                 if len(swaps) % LOOK_EVERY == 0:
                     rss_mib.append(process.memory_info().rss / 2**20)
             time.sleep(PAUSE_S)
-    return Outcome(swaps, frames[0], steady[0], settled, rss_mib)
+    return Outcome(swaps, frames[0], steady[0], settled, idle, rss_mib)
 
 
 def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> dict[str, int]:
@@ -209,26 +240,43 @@ def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> di
 
 
 def _latencies(outcome: Outcome, suffix: str) -> dict[str, float | int]:
-    frames = outcome.frames
-    done = frames.replies > 0
-    swapping = np.zeros(len(frames.sent_s), dtype=bool)
-    order = np.argsort(frames.answered_s)
-    generation = frames.generation[order]
+    frames, steady = outcome.frames, outcome.steady
+    generation = frames.generation[np.argsort(frames.answered_s)]
+    spans, answered_s = [], np.sort(frames.answered_s)
     for swap in outcome.swaps:
-        after = order[np.flatnonzero(generation >= swap.generation)[:AFTER]]
+        after = np.flatnonzero(generation >= swap.generation)[:AFTER]
         if len(after):
-            end_s = frames.answered_s[after[-1]]
-            swapping |= (frames.answered_s >= swap.trigger_s) & (frames.sent_s <= end_s)
-    latency_ms = (frames.answered_s - frames.sent_s) * 1e3
-    steady = outcome.steady
-    alone_ms = ((steady.answered_s - steady.sent_s) * 1e3)[outcome.settled]
-    steady_ms, swap_ms = percentile(alone_ms, 99), percentile(latency_ms[swapping & done], 99)
+            spans.append((swap.trigger_s, float(answered_s[after[-1]])))
+    answered_s = np.sort(steady.answered_s[np.isfinite(steady.answered_s)])
+    idle = []
+    for began_s, ended_s in outcome.idle:
+        later_s = answered_s[answered_s >= ended_s][:AFTER]
+        idle.append((began_s, float(later_s[-1]) if len(later_s) else ended_s))
+    swapping = _within(frames, spans)
+    steady_ms, idle_ms, swap_ms = (
+        percentile(((which.answered_s - which.sent_s) * 1e3)[rows & (which.replies > 0)], 99)
+        for which, rows in (
+            (steady, outcome.settled),
+            (steady, outcome.settled & _within(steady, idle)),
+            (frames, swapping),
+        )
+    )
     return {
         f"steady_p99_ms{suffix}": steady_ms,
+        f"idle_p99_ms{suffix}": idle_ms,
         f"swap_p99_ms{suffix}": swap_ms,
         f"swap_over_steady{suffix}": round(swap_ms / steady_ms, 3),
-        f"frames_while_swapping{suffix}": int((swapping & done).sum()),
+        f"swap_over_idle{suffix}": round(swap_ms / idle_ms, 3),
+        f"frames_while_swapping{suffix}": int(swapping.sum()),
     }
+
+
+def _within(frames: Frames, spans: list[Span]) -> npt.NDArray[np.bool_]:
+    """Which frames were under way in any of the spans."""
+    within = np.zeros(len(frames.sent_s), dtype=bool)
+    for began_s, ended_s in spans:
+        within |= (frames.answered_s >= began_s) & (frames.sent_s <= ended_s)
+    return within
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _weights(space: SearchSpace) -> dict[str, npt.NDArray[np.float32]]:
         weights[f"{layer.name}.weight"] = rng.standard_normal(layer.weight_shape, dtype=np.float32) * np.float32(scale)
         channels, rows = (
             layer.conv.out_channels,
-            condition_count(space, layer.slot, joint=layer.name in joint_layers(space)),
+            condition_count(space, layer.slot, joint=layer.name in joint_layers(space), upstream=True),
         )
         shapes = {"gamma": (channels,), "beta": (channels,), "mean": (rows, channels), "log_std": (rows, channels)}
         for statistic, shape in shapes.items() if layer.conv.norm else {"bias": (channels,)}.items():

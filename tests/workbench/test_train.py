@@ -185,7 +185,7 @@ def test_settling_can_leave_the_weights_alone(recipe: Recipe, data: TrainingData
     how = msgspec.structs.replace(recipe.training, settle=settle)
     recipe, quiet = msgspec.structs.replace(recipe, training=how), Console(quiet=True)
     space, around = SearchSpace(recipe.space), Surroundings()
-    weights, _ = trained(recipe, space, data, work=tmp_path, resume=False, console=quiet, around=around)
+    weights, _ = trained(recipe, space, data, work=tmp_path, resume=False, console=quiet, around=around, keep_last=True)
     before = load_file(tmp_path / "ensemble.safetensors")
     learned = [name for name in weights if name.endswith((".mean", ".log_std"))]
     for name in weights.keys() - set(learned):
@@ -196,6 +196,21 @@ def test_settling_can_leave_the_weights_alone(recipe: Recipe, data: TrainingData
     (tmp_path / "settle.safetensors").unlink()
     fitted, _ = trained(recipe, space, data, work=tmp_path, resume=True, console=quiet, around=around)
     assert any(not torch.equal(fitted[name], weights[name]) for name in learned)
+
+
+def test_settling_that_does_harm_leaves_what_was_fitted(recipe: Recipe, data: TrainingData, tmp_path: Path) -> None:
+    """The statistics that a settle phase starts from are validated too, and kept where learning on makes them worse."""
+
+    def statistics(settle: PhaseSection, work: Path) -> dict[str, torch.Tensor]:
+        how = msgspec.structs.replace(recipe.training, settle=settle)
+        changed, quiet = msgspec.structs.replace(recipe, training=how), Console(quiet=True)
+        space, around = SearchSpace(recipe.space), Surroundings()
+        return trained(changed, space, data, work=work, resume=False, console=quiet, around=around)[0]
+
+    fitted = statistics(PhaseSection(epochs=0, learning_rate=0.0), tmp_path / "fitted")
+    harmed = statistics(PhaseSection(epochs=2, learning_rate=0.3, only_statistics=True), tmp_path / "harmed")
+    for name, tensor in fitted.items():
+        torch.testing.assert_close(tensor, harmed[name], rtol=0, atol=0)
 
 
 def test_a_stage_that_is_over_leaves_a_checkpoint_to_go_on_from(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from adaspring.bundle import Bundle
 from adaspring.errors import EngineError
-from adaspring.space import HEAD, Block, Genome, Layer, condition_rows, held_rows, lower, lower_slot
+from adaspring.space import HEAD, Block, Conditions, Genome, Layer, condition_rows, lower, lower_slot
 
 Array = npt.NDArray[np.float32]
 
@@ -73,18 +73,18 @@ class Tensors:
         except KeyError:
             raise EngineError(f"the bundle has no tensor {name!r}: it was made for another space") from None
 
-    def gain_and_bias(self, layer: Layer, rows: npt.NDArray[np.intp]) -> tuple[Array, Array]:
+    def gain_and_bias(self, layer: Layer, conditions: Conditions) -> tuple[Array, Array]:
         """What multiplies and what is added to each output channel of a layer, both of shape ``(out,)``.
 
         Args:
             layer: The layer.
-            rows: Rows of statistics that the genome selects for it.
+            conditions: What the genome selects for it.
         """
         channels = layer.channels
         if not layer.conv.norm:
             return np.ones(layer.conv.out_channels, dtype=np.float32), self[f"{layer.name}.bias"][channels]
         means, log_stds = self[f"{layer.name}.mean"], self[f"{layer.name}.log_std"]
-        rows = held_rows(rows, means)
+        rows = conditions.of(means)
         mean = means[rows, channels].sum(axis=0)
         log_std = log_stds[rows, channels].sum(axis=0)
         gain = self[f"{layer.name}.gamma"][channels] * np.exp(-log_std)
@@ -133,8 +133,8 @@ class Assembler:
         blocks = lower(self.space, genome)
         layers: dict[str, FoldedLayer] = {}
         for block in blocks:
-            rows = condition_rows(self.space, genome, block.slot)
-            layers.update((layer.name, self._fold(layer, rows)) for layer in block.layers)
+            conditions = condition_rows(self.space, genome, block.slot)
+            layers.update((layer.name, self._fold(layer, conditions)) for layer in block.layers)
         return Assembled(
             blocks=blocks,
             layers=layers,
@@ -142,9 +142,9 @@ class Assembler:
             head_bias=self._tensors[f"{HEAD}.bias"],
         )
 
-    def _fold(self, layer: Layer, rows: npt.NDArray[np.intp]) -> FoldedLayer:
+    def _fold(self, layer: Layer, conditions: Conditions) -> FoldedLayer:
         weight = self._tensors[f"{layer.name}.weight"][layer.channels]
         if not layer.conv.depthwise:
             weight = weight[:, : layer.conv.in_channels]
-        gain, bias = self._tensors.gain_and_bias(layer, rows)
+        gain, bias = self._tensors.gain_and_bias(layer, conditions)
         return FoldedLayer(layer, weight * gain.reshape(-1, *(1,) * (weight.ndim - 1)), bias)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from adaspring.bundle import Bundle
 from adaspring.engine.assemble import Array, Tensors
-from adaspring.space import HEAD, Block, Genome, Layer, SearchSpace, condition_rows, held_rows, lower, lower_all
+from adaspring.space import HEAD, Block, Conditions, Genome, Layer, SearchSpace, condition_rows, lower, lower_all
 
 #: Greatest code of a weight and of an activation.
 WEIGHT_CODES = 127
@@ -146,18 +146,18 @@ class Quantizer:
         layers: dict[str, QuantizedLayer] = {}
         sums: dict[str, Grid] = {}
         for block in blocks:
-            rows = condition_rows(self.space, genome, block.slot)
+            conditions = condition_rows(self.space, genome, block.slot)
             if block.projection is not None:
-                layers[block.projection.name] = self._layer(block.projection, rows)
+                layers[block.projection.name] = self._layer(block.projection, conditions)
             for step in block.steps:
-                quantized = [self._layer(layer, rows) for layer in step]
+                quantized = [self._layer(layer, conditions) for layer in step]
                 if len(quantized) > 1:
                     # Branches that are concatenated share a grid, so that merging them is a copy.
                     widest = max((layer.grid for layer in quantized), key=lambda grid: grid.scale)
                     quantized = [replace(layer, grid=widest) for layer in quantized]
                 layers.update((layer.layer.name, layer) for layer in quantized)
             if block.residual:
-                sums[block.name] = self._grid(block.name, rows)
+                sums[block.name] = self._grid(block.name, conditions)
         last = blocks[-1]
         return QuantizedSubnet(
             blocks=blocks,
@@ -170,16 +170,16 @@ class Quantizer:
             head_bias=self._tensors[f"{HEAD}.bias"],
         )
 
-    def _layer(self, layer: Layer, rows: npt.NDArray[np.intp]) -> QuantizedLayer:
+    def _layer(self, layer: Layer, conditions: Conditions) -> QuantizedLayer:
         conv, channels = layer.conv, layer.channels
         whole, scale = self._codes[layer.name]
         codes = whole[channels]
         if not conv.depthwise:
             codes = codes[:, : conv.in_channels]
-        gain, bias = self._tensors.gain_and_bias(layer, rows)
-        grid = self._grid(layer.name, rows)
+        gain, bias = self._tensors.gain_and_bias(layer, conditions)
+        grid = self._grid(layer.name, conditions)
         return QuantizedLayer(layer, np.ascontiguousarray(codes), scale[channels] * np.abs(gain), bias, grid)
 
-    def _grid(self, name: str, rows: npt.NDArray[np.intp]) -> Grid:
+    def _grid(self, name: str, conditions: Conditions) -> Grid:
         ranges = self._tensors[f"{name}.range"]
-        return Grid.of(ranges[held_rows(rows, ranges)].sum(axis=0))
+        return Grid.of(ranges[conditions.of(ranges)].sum(axis=0))

@@ -1,6 +1,6 @@
 """The search space as data: slots, choices, genomes, and what they lower to."""
 
-from adaspring.space.conditions import condition_count, condition_rows, held_rows, joint_layers
+from adaspring.space.conditions import Conditions, condition_count, condition_rows, joint_layers
 from adaspring.space.costs import AnalyticTables, SubnetCosts, analytic_tables, subnet_costs
 from adaspring.space.lowering import (
     HEAD,
@@ -25,6 +25,7 @@ __all__ = [
     "Arithmetic",
     "Block",
     "Choice",
+    "Conditions",
     "Conv",
     "Genome",
     "Layer",
@@ -36,7 +37,6 @@ __all__ = [
     "analytic_tables",
     "condition_count",
     "condition_rows",
-    "held_rows",
     "joint_layers",
     "lower",
     "lower_all",

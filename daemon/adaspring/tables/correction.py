@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from adaspring.errors import TableError
 
-#: Frames that the estimate is made of.
-WINDOW = 50
+#: Frames that the estimate is made of. A change is proven by `AGREEING` frames, and what those told is gone this many
+#: later: within 50 frames of it the estimate is made of frames that came behind it alone.
+WINDOW = 32
 #: Percentile of them that is held against the table, which holds the same of undisturbed runs.
 LOW_PERCENTILE = 20.0
 #: Fewest of them that tell it.

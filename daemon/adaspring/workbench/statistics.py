@@ -21,15 +21,15 @@ from adaspring.space import (
     SearchSpace,
     condition_count,
     condition_rows,
-    held_rows,
     joint_layers,
     lower,
     lower_all,
 )
 from adaspring.workbench.supernet import Recorded, Weights, forward
 
-#: Ridge strength of joint rows at least, in observations.
-JOINT_RIDGE = 1.0
+#: Ridge strength of joint rows and of those for what is far upstream at least, in observations.
+#: On validation rows of har 0.3 leaves a little less than 1 or 4.
+FINE_RIDGE = 0.3
 
 #: Subnets that hold an offset at nothing, beside those that tell it.
 ANCHOR_RIDGE = 1.0
@@ -96,15 +96,20 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
         ridge: Strength, in observations; it pulls all rows but the first to zero.
 
     Returns:
-        ``<layer>.mean`` and ``<layer>.log_std``, shape ``(condition_count, channels)``.
+        ``<layer>.mean`` and ``<layer>.log_std``, shape ``(statistics_count, channels)``.
     """
     rows: Weights = {}
     for name, layer in observed.items():
-        joint = name in joint_layers(space)
+        count = statistics_count(space, name, layer.slot)
         for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
-            table = fit_rows(space, layer.slot, layer.genomes, target, ridge, joint=joint)
+            table = fit_rows(space, layer.slot, layer.genomes, target, ridge, count=count)
             rows[f"{name}.{fact}"] = torch.from_numpy(table)
     return rows
+
+
+def statistics_count(space: SearchSpace, name: str, slot: int) -> int:
+    """Rows of the statistics of a layer."""
+    return condition_count(space, slot, joint=name in joint_layers(space), upstream=True)
 
 
 def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations]) -> Weights:
@@ -121,7 +126,7 @@ def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations])
     """
     moved = dict(rows)
     for name, layer in observed.items():
-        design = _design(space, layer.slot, layer.genomes, joint=name in joint_layers(space))
+        design = _design(space, layer.slot, layer.genomes, len(rows[f"{name}.mean"]))
         for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
             table = rows[f"{name}.{fact}"].numpy()
             left = target - design @ table
@@ -141,7 +146,7 @@ def fit_rows(
     target: npt.NDArray[np.float32],
     ridge: float,
     *,
-    joint: bool = False,
+    count: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """The rows whose sum, selected by the genome, comes closest to a target.
 
@@ -151,24 +156,25 @@ def fit_rows(
         genomes: Subnets, shape ``(n, slots + 1)``.
         target: What was observed of each, shape ``(n, channels)``; NaN where there was nothing.
         ridge: Strength, in observations.
-        joint: Whether the layer has joint rows.
+        count: Rows to fit (see `condition_count`); those for width and producers where none is given.
 
     Returns:
-        Shape ``(condition_count, channels)``.
+        Shape ``(count, channels)``.
     """
-    design = _design(space, slot, genomes, joint=joint)
+    plain = condition_count(space, slot)
+    design = _design(space, slot, genomes, plain if count is None else count)
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 1e-6
     # What width and producer explain by themselves is theirs: a joint row may rest on few subnets.
-    penalty[condition_count(space, slot) :] = max(ridge, JOINT_RIDGE)
+    penalty[plain:] = max(ridge, FINE_RIDGE)
     return _solve(design, target, penalty)
 
 
-def _design(space: SearchSpace, slot: int, genomes: Genome, *, joint: bool) -> npt.NDArray[np.float64]:
-    """Which rows each subnet selects, shape ``(n, condition_count)``."""
-    design = np.zeros((len(genomes), condition_count(space, slot, joint=joint)))
+def _design(space: SearchSpace, slot: int, genomes: Genome, count: int) -> npt.NDArray[np.float64]:
+    """Which rows each subnet selects, shape ``(n, count)``."""
+    design = np.zeros((len(genomes), count))
     for index, genome in enumerate(genomes):
-        design[index, held_rows(condition_rows(space, genome, slot), design.T)] = 1.0
+        design[index, condition_rows(space, genome, slot).of(design.T)] = 1.0
     return design
 
 

@@ -21,7 +21,6 @@ from adaspring.space import (
     Layer,
     SearchSpace,
     condition_rows,
-    held_rows,
     lower,
     lower_all,
     max_input_width,
@@ -196,7 +195,7 @@ def conditioned(space: SearchSpace, weights: Weights, genome: Genome) -> Norm:
 
     def norm(layer: Layer, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         means, log_stds = weights[f"{layer.name}.mean"], weights[f"{layer.name}.log_std"]
-        rows = torch.from_numpy(held_rows(selected[layer.slot], means))
+        rows = torch.from_numpy(selected[layer.slot].of(means))
         mean = means[rows, layer.channels].sum(dim=0)
         log_std = log_stds[rows, layer.channels].sum(dim=0)
         return apply_statistics(x, gamma, beta, mean, log_std)

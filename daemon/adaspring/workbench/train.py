@@ -99,6 +99,7 @@ class Phase:
         mixes: Whether rows are mixed with others, where the recipe says so.
         alone: Whether the full network learns, and is validated, without its subnets.
         learns: Whether a tensor learns, by its name.
+        may_stay: Whether what it starts from is validated too, and kept where nothing better comes of it.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Phase:
     mixes: bool = True
     alone: bool = False
     learns: Callable[[str], bool] = lambda _name: True
+    may_stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ def _settling(space: SearchSpace, how: TrainingSection) -> Phase:
     def norm(weights: Weights, genome: Genome) -> Norm:
         return conditioned(space, weights, genome)
 
-    return Phase(1, how.settle, norm=norm, judge=norm, mixes=False)
+    # Fitted statistics are good as they are: on people whom training never saw, those that learned on may be worse.
+    return Phase(1, how.settle, norm=norm, judge=norm, mixes=False, may_stay=True)
 
 
 def train(
@@ -200,13 +203,9 @@ def train(
             state. Also if the checkpoint cannot be resumed.
     """
     around.team.check(batch=how.batch, subnet_rows=how.subnet_rows)
-    if checkpoint.exists():
-        state = Checkpoint.load(checkpoint, recipe)
-        if not state.weights:
-            return state.best
-    else:
-        weights = initial()
-        state = Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
+    state = _begun(checkpoint, recipe, initial)
+    if not state.weights:
+        return state.best
     place = around.arithmetic.place_all
     weights = {name: tensor.requires_grad_(phase.learns(name)) for name, tensor in place(state.weights).items()}
     state.weights, state.average = weights, place(state.average)
@@ -215,6 +214,8 @@ def train(
 
     stepper = Stepper(space, how, around.arithmetic, around.team, phase.alone, phase.how.subnet_weight)
     judge = _Judge(space, phase, data, around.arithmetic, how)
+    if phase.may_stay and state.epoch == 0:
+        state.take(around.team.agreed(judge.percent(state.average)), always=keep_last)
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
     started_s, spent_before_s = around.clock(), state.spent_s
@@ -259,6 +260,13 @@ def train(
                 f"with --resume the next one goes on from {checkpoint}"
             )
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.best.items()}
+
+
+def _begun(checkpoint: Path, recipe: str, initial: Callable[[], Weights]) -> Checkpoint:
+    if checkpoint.exists():
+        return Checkpoint.load(checkpoint, recipe)
+    weights = initial()
+    return Checkpoint(recipe, 0, weights, _copy(weights), _copy(weights), -1.0, {})
 
 
 def _settled(state: Checkpoint, how: TrainingSection) -> bool:

@@ -38,7 +38,8 @@ def recipe_of(recipe: Recipe, rival: Rival) -> Recipe:
     if space.subnet_count == 1:
         # It learns alone all the time: what the backbone is given goes to its one phase.
         training = msgspec.structs.replace(without_backbone(training), random_subnets=0, validate_subnets=0)
-        statistics = msgspec.structs.replace(statistics, subnets=0)
+        # One subnet is soon recorded with all rows, and has nothing to be anchored to.
+        statistics = msgspec.structs.replace(statistics, subnets=0, rows=statistics.most_rows, anchors=0)
     return msgspec.structs.replace(
         recipe, name=f"{recipe.name}-{rival.name}", space=rival.space, training=training, statistics=statistics
     )
