@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from adaspring.bundle import load_bundle
+from adaspring.bundle import load_bundle, write_bundle
 from adaspring.cli.adaspring import main
 from adaspring.workbench.evaluate import Evaluation
 
@@ -93,6 +93,29 @@ def test_a_bundle_is_given_int8_without_training(
     assert quantized == msgspec.json.decode(capfd.readouterr().out.splitlines()[-1], type=Evaluation)
 
 
+def test_statistics_are_fitted_anew_to_the_weights_of_a_bundle(
+    recipe_path: Path, data_path: Path, tmp_path: Path
+) -> None:
+    """What is no statistics stays bit for bit, and the outcome is that of a training that did not settle."""
+    options = ["--data", str(data_path.parent), "--threads", "1"]
+    settled = recipe_path.read_text(encoding="utf-8")
+    recipe_path.write_text(settled.replace("settle = { epochs = 2,", "settle = { epochs = 0,"), encoding="utf-8")
+    assert 0 == main(["train", str(recipe_path), *options, "--work", str(tmp_path / "work")])
+    fitted = load_bundle(tmp_path / "bundle")
+    forgotten = {
+        name: np.zeros_like(array) if name.endswith((".mean", ".log_std")) else array
+        for name, array in fitted.weights.items()
+    }
+    write_bundle(tmp_path / "other", fitted.manifest, forgotten, fitted.accuracy, "# Forgotten\n")
+    refit = ["refit", str(recipe_path), *options, "--bundle", str(tmp_path / "other"), "--out", str(tmp_path / "again")]
+    assert 0 == main(refit)
+    again = load_bundle(tmp_path / "again")
+    assert fitted.weights.keys() == again.weights.keys()
+    for name, array in fitted.weights.items():
+        np.testing.assert_allclose(array, again.weights[name], rtol=1e-5, atol=1e-6)
+    assert again.manifest.training.command.endswith(f" && adaspring refit {recipe_path} --data DIR")
+
+
 def test_int8_is_made_of_the_data_and_the_space_of_the_training(
     recipe_path: Path,
     data_path: Path,
@@ -151,7 +174,7 @@ def test_help_needs_no_torch() -> None:
         "except SystemExit: sys.exit('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in ("train", "quantize", "evaluate", "sample"))
+    assert all(name in done.stdout for name in ("train", "quantize", "refit", "evaluate", "sample"))
 
 
 def test_missing_data_ends_with_one_sentence(

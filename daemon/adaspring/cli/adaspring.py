@@ -70,8 +70,12 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     quantize = subcommands.add_parser(
         "quantize", help="give a trained bundle int8 without training: ranges, accuracy tables, card"
     )
-    quantize.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
-    quantize.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: bundle/ by the recipe)")
+    refit = subcommands.add_parser(
+        "refit", help="fit the statistics of a trained bundle anew without training, and all that rests on them"
+    )
+    for anew in (quantize, refit):
+        anew.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
+        anew.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: bundle/ by the recipe)")
 
     evaluate = subcommands.add_parser("evaluate", help="measure subnets of a bundle as the daemon assembles them")
     evaluate.add_argument("--bundle", type=Path, metavar="DIR", help="folder of the bundle (default: by the recipe)")
@@ -118,6 +122,7 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     named = {
         "train": train,
         "quantize": quantize,
+        "refit": refit,
         "evaluate": evaluate,
         "baselines": baselines,
         "folds": folds,
@@ -145,7 +150,8 @@ def _workbench(options: argparse.Namespace) -> int:
         raise WorkbenchError("training needs torch and Pillow: pip install 'adaspring[train]'") from error
     commands = {
         "train": workbench.run_train,
-        "quantize": workbench.run_quantize,
+        "quantize": workbench.run_anew,
+        "refit": workbench.run_anew,
         "evaluate": workbench.run_evaluate,
         "baselines": workbench.run_baselines,
         "folds": workbench.run_folds,

@@ -17,13 +17,13 @@ from rich.table import Table
 
 from adaspring.app.locate import find_board
 from adaspring.bundle import Bundle, load_bundle
+from adaspring.workbench.anew import quantize, refit
 from adaspring.workbench.arithmetic import Arithmetic
 from adaspring.workbench.baselines.ablations import train_ablations
 from adaspring.workbench.baselines.evidence import gather, train_all
 from adaspring.workbench.build import build
 from adaspring.workbench.data import find_data, load_rows
 from adaspring.workbench.evaluate import Evaluation, evaluate
-from adaspring.workbench.finish import quantize
 from adaspring.workbench.folds import cross_validate
 from adaspring.workbench.measured import BEFORE, HEADING, measure_again
 from adaspring.workbench.parallel import team
@@ -65,18 +65,19 @@ def _surroundings(recipe: Recipe, minutes: float) -> Iterator[Surroundings]:
         yield Surroundings(Arithmetic.choose(recipe.training.precision), processes, ends_s)
 
 
-def run_quantize(options: argparse.Namespace) -> int:
-    """Give a trained bundle int8; the last line is the evaluation as JSON."""
+def run_anew(options: argparse.Namespace) -> int:
+    """Give a trained bundle int8, or statistics fitted anew; the last line is the evaluation as JSON."""
     recipe = load_recipe(options.recipe)
     data = find_data(recipe, options.data)
     use_threads(options.threads)
     out = options.out or options.recipe.parent / "bundle"
-    evaluation = quantize(
+    make = {"quantize": quantize, "refit": refit}[options.name]
+    evaluation = make(
         recipe,
         data,
         _bundle(options),
         out,
-        command=shlex.join(["adaspring", "quantize", str(options.recipe), "--data", "DIR"]),
+        command=shlex.join(["adaspring", options.name, str(options.recipe), "--data", "DIR"]),
         console=Console(stderr=True),
     )
     _finished(options, out, evaluation)

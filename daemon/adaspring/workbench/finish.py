@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.console import Console
 
 from adaspring.app.locate import find_board
@@ -23,8 +22,7 @@ from adaspring.bundle import (
     write_bundle,
 )
 from adaspring.engine.onnx.engine import OnnxEngine
-from adaspring.errors import WorkbenchError
-from adaspring.space import SearchSpace, SpaceSpec
+from adaspring.space import SearchSpace
 from adaspring.workbench.accuracy import fit_tables, promised, unmeasured, verdicts
 from adaspring.workbench.card import write_card
 from adaspring.workbench.data import load_rows
@@ -45,9 +43,6 @@ RANGE_SUBNETS = 400
 #: Training rows that ranges are observed on at least, where statistics are fitted to few and anchored
 #: to many: the greatest of a few activations is no ceiling.
 RANGE_ROWS = 512
-
-#: How far the scale of a channel, measured again on the same rows, may be from what a bundle holds.
-SCALE_TOLERANCE = 1e-3
 
 
 def finish(
@@ -102,44 +97,6 @@ def finish(
     return evaluation
 
 
-def quantize(recipe: Recipe, data: Path, trained: Bundle, out: Path, *, command: str, console: Console) -> Evaluation:
-    """Give a trained bundle the precisions of its recipe, without training.
-
-    Args:
-        recipe: The recipe of the bundle, now with int8 among its precisions.
-        data: The data file that the bundle was trained on.
-        trained: The bundle; its weights and statistics stay as they are.
-        out: Folder of the new bundle.
-        command: The command line, for the card.
-        console: Where progress goes.
-
-    Returns:
-        The evaluation on the test split.
-
-    Raises:
-        WorkbenchError: If the recipe offers no int8, or bundle, recipe and data do not belong together.
-    """
-    if "int8" not in recipe.space.precisions:
-        raise WorkbenchError('the recipe offers no int8: set precisions = ["float32", "int8"] in [space]')
-    if _in_float(trained.manifest.space) != _in_float(recipe.space):
-        raise WorkbenchError(
-            f"the bundle {trained.manifest.name} has another space than the recipe: take the recipe that it was "
-            "trained by, or train it anew with 'adaspring train'"
-        )
-    material = Material.load(recipe, data)
-    if not np.allclose(material.scale, trained.manifest.input.scale, rtol=SCALE_TOLERANCE):
-        raise WorkbenchError(
-            f"{data} is not the data that the bundle {trained.manifest.name} was trained on: its channels have another "
-            "scale. Ranges must be observed on the training rows"
-        )
-    facts = trained.manifest.training
-    # Once is enough, however often ranges are made anew.
-    before = facts.command.split(" && ")[0]
-    facts = msgspec.structs.replace(facts, command=f"{before} && {command}")
-    weights = {name: torch.from_numpy(array) for name, array in trained.weights.items() if not name.endswith(".range")}
-    return finish(recipe, material, weights, facts=facts, out=out, console=console)
-
-
 def draft(
     recipe: Recipe, labels: tuple[str, ...], space: SearchSpace, weights: Weights, scale: npt.NDArray[np.float32]
 ) -> Bundle:
@@ -177,7 +134,3 @@ def _ranges(recipe: Recipe, space: SearchSpace, weights: Weights, material: Mate
     x = material.training.calibration_x[: max(recipe.statistics.rows, RANGE_ROWS if recipe.statistics.anchors else 0)]
     with steps(console, "ranges", len(genomes)) as tell:
         return calibrate(space, weights, genomes, x, ridge=recipe.statistics.ridge, advance=tell)
-
-
-def _in_float(spec: SpaceSpec) -> SpaceSpec:
-    return msgspec.structs.replace(spec, precisions=("float32",))
