@@ -46,6 +46,7 @@ def _accuracy(recipe: Recipe, evaluation: Evaluation, judgement: Judgement) -> s
         _subnet("smallest", evaluation.smallest),
     )
     table = "\n".join(rows)
+    some = "" if evaluation.many_rows == evaluation.rows else f", on {evaluation.many_rows:,} of these rows"
     by_depth = "\n".join(_gap(f"of these with {blocks} blocks", gap) for blocks, gap in evaluation.by_depth.items())
     return f"""## Accuracy
 
@@ -57,7 +58,7 @@ Subnets are assembled as the daemon assembles them.
 {table}
 
 *Recalibrated* is the same subnet with its batch norm statistics computed anew from 2,048 training rows. What
-subnets lose by doing without, in points (negative: they gain):
+subnets lose by doing without{some}, in points (negative: they gain):
 
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -102,7 +103,7 @@ def _int8(evaluation: Evaluation) -> str:
     gap = report.random
     return f"""
 
-In int8 the full network reaches {report.full_percent:.2f} % on these rows. What random subnets lose in int8, held
+In int8 the full network reaches {report.full_percent:.2f} % on all rows. What random subnets lose in int8, held
 against themselves in float32, in points (*recalibrated* above is in float32 for every subnet):
 
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |

@@ -25,6 +25,10 @@ SEED = 20_000
 #: Training rows that a recalibration runs through a subnet, spread over groups and classes.
 ROWS = 2048
 
+#: Rows that many subnets are judged on at most, spread likewise: what they lose is told to a fraction of a point by
+#: so many, and each of them runs twice. Subnets that are named are judged on all rows.
+MANY_ROWS = 2500
+
 
 class Gap(msgspec.Struct, frozen=True):
     """What some subnets lose beside a dearer way: accuracy by that minus accuracy at once, in points.
@@ -77,6 +81,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     Attributes:
         split: Rows that accuracy was measured on.
         rows: How many.
+        many_rows: How many of them the random subnets and the front were judged on.
         full: The uncompressed network.
         median: The subnet with the median of MACs among the random ones.
         smallest: The least subnet.
@@ -97,6 +102,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     front: Gap
     predictor: Judgement
     int8: Int8Report | None = None
+    many_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +164,24 @@ def evaluate(
     space = bundle.space
     random, best = drawn(space, subnets), front(bundle)
     named = typical(space, subnets)
-    genomes = np.concatenate([list(named.values()), random, best])
+    some, engine = rows.thinned(MANY_ROWS), OnnxEngine(bundle)
+    reports = []
     recalibration = Recalibration.of(bundle, train, rows)
-    right = verdicts(OnnxEngine(bundle), genomes, rows)
+    for genome, percent in zip(
+        named.values(), percent_of(verdicts(engine, np.array([*named.values()]), rows)), strict=True
+    ):
+        reports.append(_report(space, genome, percent, recalibration.accuracy(genome)))
+        advance()
+    genomes = np.concatenate([random, best])
+    recalibration = Recalibration.of(bundle, train, some)
+    right = verdicts(engine, genomes, some)
     instant = percent_of(right)
     recalibrated = np.empty(len(genomes))
     for index, genome in enumerate(genomes):
         recalibrated[index] = recalibration.accuracy(genome)
         advance()
-    full, middle, smallest = (_report(space, genomes[i], instant[i], recalibrated[i]) for i in range(len(named)))
-    at_random, fronted = slice(len(named), len(named) + subnets), slice(len(named) + subnets, None)
+    full, middle, smallest = reports
+    at_random, fronted = slice(0, subnets), slice(subnets, None)
     predicted = bundle.accuracy.percent.evaluate(space, random)
     return Evaluation(
         split=split,
@@ -179,7 +193,8 @@ def evaluate(
         by_depth=_by_depth(space, random, instant[at_random], recalibrated[at_random]),
         front=_gap(instant[fronted], recalibrated[fronted]),
         predictor=judge(predicted, right[at_random]),
-        int8=_int8(bundle, random, rows),
+        int8=_int8(bundle, random, rows, some),
+        many_rows=len(some),
     )
 
 
@@ -201,17 +216,20 @@ def front(bundle: Bundle) -> Genome:
     return build_atlas(bundle.space, bundle.accuracy.percent, macs, macs, macs).genomes
 
 
-def _int8(bundle: Bundle, random: Genome, rows: Rows) -> Int8Report | None:
-    """The full network and random subnets, whatever their precision, in int8 and in float32."""
+def _int8(bundle: Bundle, random: Genome, rows: Rows, some: Rows) -> Int8Report | None:
+    """The full network on all rows in int8, and random subnets on some, whatever their precision, in both."""
     space = bundle.space
     if "int8" not in space.spec.precisions:
         return None
-    genomes = np.concatenate([[space.full()], random])
     engine, percent = OnnxEngine(bundle), {}
     for gene, precision in enumerate(space.spec.precisions):
-        genomes[:, -1] = gene
-        percent[precision] = percent_of(verdicts(engine, genomes, rows))
-    return Int8Report(float(percent["int8"][0]), _gap(percent["int8"][1:], percent["float32"][1:]))
+        genomes = np.concatenate([random[:, :-1], np.full((len(random), 1), gene)], axis=1).astype(random.dtype)
+        percent[precision] = percent_of(verdicts(engine, genomes, some))
+    full = space.full().copy()
+    full[-1] = space.spec.precisions.index("int8")
+    return Int8Report(
+        float(percent_of(verdicts(engine, full[None], rows))[0]), _gap(percent["int8"], percent["float32"])
+    )
 
 
 def _by_depth(space: SearchSpace, genomes: Genome, instant: Array, recalibrated: Array) -> dict[int, Gap]:
