@@ -28,6 +28,7 @@ so do bundles from before there was more. How many rows a table has tells which 
 from __future__ import annotations
 
 from collections.abc import Sized
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -41,9 +42,10 @@ from adaspring.space.space import SKIP, Genome, SearchSpace
 class Conditions:
     """The rows that a genome selects, in tables of each length that there may be."""
 
-    def __init__(self, selected: dict[int, npt.NDArray[np.intp]]) -> None:
+    def __init__(self, selected: dict[int, list[int]]) -> None:
         """Take the rows by the number of rows that a table has."""
         self._selected = selected
+        self._rows: dict[int, npt.NDArray[np.intp]] = {}
 
     def of(self, table: Sized) -> npt.NDArray[np.intp]:
         """The rows of a table that apply; their sum is what it says of the genome.
@@ -51,11 +53,39 @@ class Conditions:
         Raises:
             SpaceError: If a table of that length belongs to another space.
         """
-        try:
-            return self._selected[len(table)]
-        except KeyError:
-            counts = ", ".join(map(str, sorted(self._selected)))
-            raise SpaceError(f"a table of {len(table)} conditions is of another space: there are {counts}") from None
+        length = len(table)
+        rows = self._rows.get(length)
+        if rows is None:
+            if length not in self._selected:
+                counts = ", ".join(map(str, sorted(self._selected)))
+                raise SpaceError(f"a table of {length} conditions is of another space: there are {counts}")
+            # A layer has two tables, and a block several layers: most of them are of the same length.
+            rows = self._rows[length] = np.array(self._selected[length], dtype=np.intp)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a slot's rows stand.
+
+    Attributes:
+        own: Number of each width that the slot may have; that of a skip is 0.
+        producers: Slots that may be producers, the nearest first, up to one that sets the width in every
+            subnet, and where the rows of each begin.
+        far: Slots that may stand farther upstream, and where the rows of each begin.
+        near: Rows of all producers.
+        plain: Rows for own width and producers.
+        upstream: Rows for what is far upstream.
+        joint: Joint rows.
+    """
+
+    own: dict[int, int]
+    producers: tuple[tuple[int, int], ...]
+    far: tuple[tuple[int, int], ...]
+    near: int
+    plain: int
+    upstream: int
+    joint: int
 
 
 def condition_count(space: SearchSpace, slot: int, *, joint: bool = False, upstream: bool = False) -> int:
@@ -63,8 +93,8 @@ def condition_count(space: SearchSpace, slot: int, *, joint: bool = False, upstr
 
     No two of these four are alike, but where there is nothing to tell apart.
     """
-    own, near = len(_own_widths(space, slot)), _near(space, slot)
-    return 1 + own + near + (_far(space, slot) if upstream else 0) + (own * near if joint else 0)
+    layout = _layout(space, slot)
+    return layout.plain + upstream * layout.upstream + joint * layout.joint
 
 
 def condition_rows(space: SearchSpace, genome: Genome, slot: int) -> Conditions:
@@ -74,33 +104,32 @@ def condition_rows(space: SearchSpace, genome: Genome, slot: int) -> Conditions:
     each producer, the nearest first; the first slot has none. Behind them stand those of the
     slots farther upstream, and last the joint row.
     """
-    widths = _own_widths(space, slot)
-    own = widths.index(space.choices[slot][genome[slot]].width)
-    rows, producers = [0, 1 + own], []
-    first = 1 + len(widths)
-    for producer in _producers(space, slot):
-        choice = space.choices[producer][genome[producer]]
+    layout, genes, choices = _layout(space, slot), genome.tolist(), space.choices
+    own = layout.own[choices[slot][genes[slot]].width]
+    rows, producers = [0, 1 + own], set()
+    for producer, first in layout.producers:
+        choice = choices[producer][genes[producer]]
         if choice is not SKIP:
-            producers.append(producer)
-            rows.append(first + int(genome[producer]))
+            producers.add(producer)
+            rows.append(first + genes[producer])
             if not space.holds(producer, choice):
                 break
-        first += len(space.choices[producer])
-    count = condition_count(space, slot)
-    far, first = [], count
-    for before in range(slot - 1):
-        if before not in producers and space.choices[before][genome[before]] is not SKIP:
-            far.append(first + int(genome[before]))
-        first += len(space.choices[before])
-    joint = [] if not producers else [own * _near(space, slot) + rows[2] - 1 - len(widths)]
-    wide = condition_count(space, slot, upstream=True)
-    selected = {
-        count: rows,
-        condition_count(space, slot, joint=True): rows + [count + row for row in joint],
-        wide: rows + far,
-        condition_count(space, slot, joint=True, upstream=True): rows + far + [wide + row for row in joint],
-    }
-    return Conditions({length: np.array(chosen, dtype=np.intp) for length, chosen in selected.items()})
+    far = [
+        first + genes[before]
+        for before, first in layout.far
+        if before not in producers and choices[before][genes[before]] is not SKIP
+    ]
+    wide, joint = layout.plain + layout.upstream, []
+    if producers:
+        joint = [own * layout.near + rows[2] - 1 - len(layout.own)]
+    return Conditions(
+        {
+            layout.plain: rows,
+            layout.plain + layout.joint: rows + [layout.plain + row for row in joint],
+            wide: rows + far,
+            wide + layout.joint: rows + far + [wide + row for row in joint],
+        }
+    )
 
 
 @lru_cache(maxsize=64)
@@ -127,30 +156,21 @@ def joint_layers(space: SearchSpace) -> frozenset[str]:
 
 # Asked for every slot of every subnet that is assembled, so kept.
 @lru_cache(maxsize=1024)
-def _own_widths(space: SearchSpace, slot: int) -> tuple[int, ...]:
-    """Widths that a slot may have, ascending; that of a skip is 0."""
-    return tuple(sorted({choice.width for choice in space.choices[slot]}))
-
-
-@lru_cache(maxsize=1024)
-def _near(space: SearchSpace, slot: int) -> int:
-    """Choices of all slots that may be producers."""
-    return sum(len(space.choices[producer]) for producer in _producers(space, slot))
-
-
-@lru_cache(maxsize=1024)
-def _far(space: SearchSpace, slot: int) -> int:
-    """Rows for choices that may stand farther upstream: one too many where joint rows are as many."""
-    count = sum(len(space.choices[before]) for before in range(slot - 1))
-    return count + (0 < count == len(_own_widths(space, slot)) * _near(space, slot))
-
-
-@lru_cache(maxsize=1024)
-def _producers(space: SearchSpace, slot: int) -> tuple[int, ...]:
-    """Slots that may be producers, the nearest first, up to one that sets the width in every subnet."""
-    producers: list[int] = []
+def _layout(space: SearchSpace, slot: int) -> _Layout:
+    widths = sorted({choice.width for choice in space.choices[slot]})
+    producers, end = [], 1 + len(widths)
     for producer in range(slot - 1, -1, -1):
-        producers.append(producer)
+        producers.append((producer, end))
+        end += len(space.choices[producer])
         if not any(space.holds(producer, choice) for choice in space.choices[producer]):
             break
-    return tuple(producers)
+    near = end - 1 - len(widths)
+    far, plain = [], end
+    for before in range(slot - 1):
+        far.append((before, end))
+        end += len(space.choices[before])
+    upstream, joint = end - plain, len(widths) * near
+    # One too many where joint rows are as many: how many rows a table has must tell which it has.
+    upstream += 0 < upstream == joint
+    own = {width: number for number, width in enumerate(widths)}
+    return _Layout(own, tuple(producers), tuple(far), near, plain, upstream, joint)
