@@ -1,7 +1,8 @@
 """AdaSpring against hand-crafted compression, all tasks: ``python -m benchmarks.headline TASK... --data DIR``.
 
 Reads the bundles under models/ and the baselines that ``adaspring baselines`` has trained;
-a task whose baselines are not all there says which are missing. ``--stored DIR`` measures
+a task whose baselines are not all there says which are missing. Bundles are profiled
+first, where that was not done yet. ``--stored DIR`` measures
 nothing: it prints what the reports in a folder hold (``docs/evidence``, as committed).
 """
 
@@ -12,14 +13,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adaspring.app.locate import find_board
+from adaspring.app.locate import find_board, find_tables
 from adaspring.bundle import load_bundle
+from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.resources import resource
 from adaspring.workbench.baselines.evidence import gather
 from adaspring.workbench.data import find_data
 from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import load_recipe
-from benchmarks.harness import CONSOLE, finish
+from benchmarks.harness import CONSOLE, finish, state
 
 
 def main() -> None:
@@ -38,14 +40,16 @@ def main() -> None:
     tasks: dict[str, Any] = {}
     for name in options.tasks:
         recipe = load_recipe(resource("models", name, "recipe.toml"))
-        bundle = load_bundle(resource("models", name, "bundle"))
+        bundle, board = load_bundle(resource("models", name, "bundle")), find_board("auto", Path("/"))
+        tables = find_tables(bundle, board, OnnxEngine(bundle, threads=1), state(name))
         with steps(CONSOLE, name, None) as tell:
             report, _ = gather(
                 recipe,
                 bundle,
                 find_data(recipe, options.data),
                 options.work / name,
-                find_board("auto", Path("/")),
+                board,
+                tables=tables,
                 runs=options.runs,
                 noisy=options.noisy,
                 advance=tell,

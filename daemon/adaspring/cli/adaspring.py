@@ -101,6 +101,9 @@ def _add_workbench(subcommands: argparse._SubParsersAction[argparse.ArgumentPars
     baselines.add_argument(
         "--ablations", action="store_true", help="train the recipe without each of its parts instead"
     )
+    evaluate.add_argument(
+        "--state", type=Path, metavar="DIR", help="state folder with this device's tables (default: the daemon's)"
+    )
     for parser in (evaluate, baselines):
         parser.add_argument(
             "--work", type=Path, metavar="DIR", help="folder of the baselines (default: .cache/baselines/NAME)"

@@ -15,8 +15,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from adaspring.app.locate import find_board
+from adaspring.app.config import Config, state_folder
+from adaspring.app.locate import find_board, find_tables
 from adaspring.bundle import Bundle, load_bundle
+from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.workbench.anew import quantize, refit
 from adaspring.workbench.arithmetic import Arithmetic
 from adaspring.workbench.baselines.ablations import train_ablations
@@ -154,14 +156,18 @@ def run_folds(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace, recipe: Recipe, data: Path) -> int:
     """Write the page and the JSON of the whole comparison."""
-    board = find_board("auto", Path("/"))
-    with steps(Console(stderr=True), "comparison", None) as tell:
+    board, bundle, console = find_board("auto", Path("/")), _bundle(options), Console(stderr=True)
+    tables = find_tables(bundle, board, OnnxEngine(bundle, threads=1), options.state or state_folder(Config()))
+    if tables.facts.estimate:
+        console.print("no tables of this device: ours are picked by MACs alone; 'adaspring profile' measures it")
+    with steps(console, "comparison", None) as tell:
         report, html = gather(
             recipe,
-            _bundle(options),
+            bundle,
             data,
             _rivals_folder(options, recipe),
             board,
+            tables=tables,
             runs=options.runs,
             noisy=options.noisy,
             advance=tell,

@@ -12,6 +12,7 @@ from rich.console import Console
 from adaspring.boards.profile import DeviceProfile
 from adaspring.bundle import Bundle, load_bundle
 from adaspring.errors import BundleMissingError
+from adaspring.tables import DeviceTables
 from adaspring.workbench.baselines.ablations import ablated
 from adaspring.workbench.baselines.comparison import Entrant, compare
 from adaspring.workbench.baselines.headline import headline
@@ -46,6 +47,7 @@ def gather(
     work: Path,
     board: DeviceProfile,
     *,
+    tables: DeviceTables,
     runs: int,
     noisy: bool,
     advance: Callable[[], None],
@@ -58,6 +60,7 @@ def gather(
         data: The data file.
         work: Folder of the rivals.
         board: Whose energy coefficients count.
+        tables: Of this device; ours is picked by them too, where they were measured.
         runs: Runs of each subnet.
         noisy: Whether a noisy machine's timings are taken all the same.
         advance: Called after every entrant was judged.
@@ -65,7 +68,8 @@ def gather(
     Returns:
         The report for JSON, and the page.
     """
-    entrants = [Entrant(_title(bundle, genome), "ours", bundle, genome) for genome in pool(bundle)]
+    latency_us = None if tables.facts.estimate else tables.latency_us
+    entrants = [Entrant(_title(bundle, genome), "ours", bundle, genome) for genome in pool(bundle, latency_us)]
     entrants += [
         Entrant(f"picked within {share:.0%} of the MACs", "ours", bundle, within(bundle, share)) for share in SHARES
     ]
@@ -95,6 +99,7 @@ def gather(
         "title": recipe.title,
         "board": board.name,
         "budget": f"{training.epochs} epochs, batches of {training.batch}",
+        "picked": "by MACs" if latency_us is None else "by MACs and by measured latency",
         "machine": {key: round(value, 2) for key, value in msgspec.to_builtins(machine).items()},
         "headline": headline(measured, board),
         "missing": missing,

@@ -8,32 +8,49 @@ import numpy as np
 
 from adaspring.bundle import Bundle
 from adaspring.space import Genome, SearchSpace, analytic_tables
-from adaspring.tables import SlotTable
+from adaspring.tables import SlotTable, build_atlas
 from adaspring.workbench.evaluate import front
 
 #: Budgets of MACs, as shares of those of the full network, at which subnets are trained alone
 #: and on-demand selection is asked.
 SHARES = (0.5, 0.2)
 
-#: Most subnets of the front that are measured.
-POOL = 40
+#: Most subnets of a front that are measured.
+POOL = 30
 
 #: Spaces of at most so many subnets are searched exhaustively.
 EXHAUSTIBLE = 300_000
 
 
-def pool(bundle: Bundle) -> Genome:
-    """The full network and a thinned front of predicted accuracy against MACs, in every precision that is offered."""
-    members = front(bundle)
-    order = np.argsort(_macs(bundle.space).evaluate(bundle.space, members))
-    members = members[order[np.unique(np.linspace(0, len(order) - 1, POOL).astype(int))]]
-    chosen = np.concatenate([bundle.space.full()[None], members])
-    parts = []
-    for precision in range(len(bundle.space.spec.precisions)):
+def pool(bundle: Bundle, latency_us: SlotTable | None = None) -> Genome:
+    """What ours may be picked from, in every precision that is offered.
+
+    The full network and thinned fronts: of predicted accuracy against MACs, and against latency where
+    that was measured. What has few MACs need not be quick.
+
+    Args:
+        bundle: The bundle.
+        latency_us: The device's measured table; None where there is none.
+    """
+    space = bundle.space
+    parts = [space.full()[None], _thinned(space, front(bundle), _macs(space))]
+    if latency_us is not None:
+        atlas = build_atlas(space, bundle.accuracy.percent, latency_us, latency_us, latency_us)
+        parts.append(_thinned(space, atlas.genomes, latency_us))
+    chosen = np.concatenate(parts)
+    both = []
+    for precision in range(len(space.spec.precisions)):
         part = chosen.copy()
         part[:, -1] = precision
-        parts.append(part)
-    return np.unique(np.concatenate(parts), axis=0)
+        both.append(part)
+    return np.unique(np.concatenate(both), axis=0)
+
+
+def _thinned(space: SearchSpace, members: Genome, cost: SlotTable) -> Genome:
+    """So many of a front, evenly from the cheapest to the dearest."""
+    order = np.argsort(cost.evaluate(space, members))
+    thinned: Genome = members[order[np.unique(np.linspace(0, len(order) - 1, POOL).astype(int))]]
+    return thinned
 
 
 def within(bundle: Bundle, share: float) -> Genome:
