@@ -26,18 +26,29 @@ LEAST = 1e-4
 #: Percentile of the scaled inputs that is their ceiling, and its counterpart their floor.
 INPUT_PERCENTILE = 99.99
 
+#: Rows that run through a subnet at a time: the greatest of all is the greatest of the parts, and images of all of
+#: them at once would take gigabytes.
+ROWS_AT_ONCE = 64
+
 
 class _Observer(Slices):
-    """Notes the range of every convolution's output."""
+    """Notes the range of every convolution's output, and of what else it is told, over all rows that ran."""
 
     def __init__(self, weights: Weights, norm: Norm) -> None:
         super().__init__(weights, norm)
         self.ranges: dict[str, npt.NDArray[np.float32]] = {}
+        self.slots: dict[str, int] = {}
 
     def convolve(self, layer: Layer, x: Tensor) -> Tensor:
         x = super().convolve(layer, x)
-        self.ranges[layer.name] = _logarithms(x, signed=not layer.conv.relu)
+        self.note(layer.name, layer.slot, x, signed=not layer.conv.relu)
         return x
+
+    def note(self, name: str, slot: int, x: Tensor, *, signed: bool = False) -> None:
+        """Widen the range of a tensor of a slot to what it holds now."""
+        seen = _logarithms(x, signed=signed)
+        self.slots[name] = slot
+        self.ranges[name] = np.maximum(self.ranges.get(name, seen), seen)
 
 
 @torch.no_grad()
@@ -68,19 +79,17 @@ def calibrate(
     seen: defaultdict[str, list[tuple[Genome, npt.NDArray[np.float32]]]] = defaultdict(list)
     for genome in genomes:
         observer = _Observer(weights, conditioned(space, weights, genome))
-        out = x
         blocks = lower(space, genome)
-        for block in blocks:
-            observer.ranges.clear()
-            out = run_block(block, out, observer)
-            if block.residual:
-                observer.ranges[block.name] = _logarithms(out, signed=False)
-            if block is blocks[-1]:
-                pooled = out.flatten(start_dim=2).mean(dim=2)
-                observer.ranges[f"{block.name}.{POOLED}"] = _logarithms(pooled, signed=False)
-            for name, observed in observer.ranges.items():
-                slots[name] = block.slot
-                seen[name].append((genome, observed))
+        for out in torch.split(x, ROWS_AT_ONCE):
+            for block in blocks:
+                out = run_block(block, out, observer)  # noqa: PLW2901  # it is what the next block reads
+                if block.residual:
+                    observer.note(block.name, block.slot, out)
+            last = blocks[-1]
+            observer.note(f"{last.name}.{POOLED}", last.slot, out.flatten(start_dim=2).mean(dim=2))
+        slots.update(observer.slots)
+        for name, observed in observer.ranges.items():
+            seen[name].append((genome, observed))
         advance()
     # The rare extremes of a sensor would cost all other samples their resolution.
     floor, ceiling = np.percentile(x.numpy(), [100 - INPUT_PERCENTILE, INPUT_PERCENTILE])
