@@ -39,19 +39,16 @@ LOAD = 0.7
 ALONE_S, SETTLE_S = 0.6, 0.1
 #: Between two swaps, in seconds.
 PAUSE_S = 0.012
-#: About as long as a swap takes: what frames meet in so long a time in which nothing is asked of the daemon, told apart
-#: from all others. A slow frame is more likely than a quick one to fall into any span of time, a swap or not.
-IDLE_S = 0.002
-
 
 Span: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """One swap: when it was asked for, and the generation that it began."""
+    """One swap: when it was asked for, when that was answered, and the generation that it began."""
 
     trigger_s: float
+    done_s: float
     generation: int
 
 
@@ -64,7 +61,7 @@ class Outcome:
         frames: Sent while they were made.
         steady: Sent before, while each of the subnets answered for a while by itself.
         settled: Which of those count: none is under the influence of a swap.
-        idle: Spans of that time as long as a swap, in which nothing was asked.
+        idle_s: When, in that time, nothing was asked and nobody woke.
         rss_mib: Memory of the daemon, looked at now and then.
     """
 
@@ -72,7 +69,7 @@ class Outcome:
     frames: Frames
     steady: Frames
     settled: npt.NDArray[np.bool_]
-    idle: list[Span]
+    idle_s: list[float]
     rss_mib: list[float]
 
 
@@ -94,20 +91,19 @@ class Operator:
             raise SystemExit(reply.error)
         return msgspec.convert(reply.result, Evolution)
 
-    def pin_each(self, names: list[str]) -> tuple[list[Span], list[Span]]:
-        """Let each subnet answer for a while; when it did, on the monotonic clock, and idle spans of that."""
-        spans, idle = [], []
+    def pin_each(self, names: list[str]) -> tuple[list[Span], list[float]]:
+        """Let each subnet answer for a while; when it did, on the monotonic clock, and moments of that."""
+        spans, idle_s = [], []
         for name in names:
             self.pin(name)
             time.sleep(SETTLE_S)
             began_s = time.monotonic()
             while time.monotonic() < began_s + ALONE_S - SETTLE_S:
-                asleep_s = time.monotonic()
-                time.sleep(IDLE_S)
-                idle.append((asleep_s, time.monotonic()))
+                # Slept and woke as between swaps, so that this process takes the same share of the cores.
                 time.sleep(PAUSE_S)
+                idle_s.append(time.monotonic())
             spans.append((began_s, time.monotonic()))
-        return spans, idle
+        return spans, idle_s
 
     def close(self) -> None:
         """Disconnect."""
@@ -199,7 +195,7 @@ def _saturation_hz(started: DaemonProcess, operator: Operator, names: list[str])
 def _swap(started: DaemonProcess, operator: Operator, names: list[str], rate_hz: float | None, wanted: int) -> Outcome:
     rng = np.random.default_rng(11)
     with load(started.endpoint, rate_hz=rate_hz) as steady:
-        spans, idle = operator.pin_each(names)
+        spans, idle_s = operator.pin_each(names)
     settled = np.zeros(len(steady[0].sent_s), dtype=bool)
     for began_s, ended_s in spans:
         settled |= (steady[0].sent_s >= began_s) & (steady[0].answered_s <= ended_s)
@@ -213,11 +209,11 @@ def _swap(started: DaemonProcess, operator: Operator, names: list[str], rate_hz:
             trigger_s = time.monotonic()
             evolution = operator.pin(names[last])
             if evolution.swapped:
-                swaps.append(Swap(trigger_s, evolution.generation))
+                swaps.append(Swap(trigger_s, time.monotonic(), evolution.generation))
                 if len(swaps) % LOOK_EVERY == 0:
                     rss_mib.append(process.memory_info().rss / 2**20)
             time.sleep(PAUSE_S)
-    return Outcome(swaps, frames[0], steady[0], settled, idle, rss_mib)
+    return Outcome(swaps, frames[0], steady[0], settled, idle_s, rss_mib)
 
 
 def _check(outcome: Outcome, expected: dict[str, npt.NDArray[np.float32]]) -> dict[str, int]:
@@ -247,11 +243,13 @@ def _latencies(outcome: Outcome, suffix: str) -> dict[str, float | int]:
         after = np.flatnonzero(generation >= swap.generation)[:AFTER]
         if len(after):
             spans.append((swap.trigger_s, float(answered_s[after[-1]])))
+    # A slow frame is likelier than a quick one to fall into any span of time: as long a time without a swap tells.
+    length_s = float(np.median([swap.done_s - swap.trigger_s for swap in outcome.swaps]))
     answered_s = np.sort(steady.answered_s[np.isfinite(steady.answered_s)])
     idle = []
-    for began_s, ended_s in outcome.idle:
-        later_s = answered_s[answered_s >= ended_s][:AFTER]
-        idle.append((began_s, float(later_s[-1]) if len(later_s) else ended_s))
+    for began_s in outcome.idle_s:
+        last = int(np.searchsorted(answered_s, began_s + length_s)) + AFTER - 1
+        idle.append((began_s, float(answered_s[min(last, len(answered_s) - 1)])))
     swapping = _within(frames, spans)
     steady_ms, idle_ms, swap_ms = (
         percentile(((which.answered_s - which.sent_s) * 1e3)[rows & (which.replies > 0)], 99)

@@ -48,7 +48,7 @@ class AdaSpringError(Exception):
 
 
 class SpaceError(AdaSpringError, ValueError):
-    """A search space that cannot exist, for example a skip across a stride."""
+    """A search space that cannot exist, for example a skip across a stride, or what belongs to another one."""
 
 
 class GenomeError(SpaceError):

@@ -100,7 +100,7 @@ def test_the_number_of_rows_tells_what_a_table_knows() -> None:
 
 def test_a_table_of_another_space_is_refused() -> None:
     """The message says how many rows there might be."""
-    with pytest.raises(SpaceError, match=r"a table of 2 conditions is of another space: there are 3"):
+    with pytest.raises(SpaceError, match=r"a table of 2 rows belongs to another space: here it would have 3"):
         condition_rows(SPACE, SPACE.full(), 0).of(range(2))
 
 

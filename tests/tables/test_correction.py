@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from adaspring.errors import TableError
 from adaspring.tables import EXPIRES_S, LatencyCorrection, Learned
+from adaspring.tables.correction import WINDOW
 
 
 def test_without_measurements_the_tables_are_trusted() -> None:
@@ -25,13 +26,13 @@ def test_a_changed_device_is_learned_within_fifty_frames(factor: float, seed: in
     assert correction.factor() == pytest.approx(factor, rel=0.1)
 
 
-@given(st.lists(st.floats(1e-3, 1e6), max_size=9), st.integers(0, 2**32 - 1))
+@given(st.lists(st.floats(1e-3, 1e6), max_size=WINDOW // 5 - 1), st.integers(0, 2**32 - 1))
 def test_outliers_move_nothing(outliers: list[float], seed: int) -> None:
     """Frames that took any time, fewer than a fifth, in any order, move the factor by no more than noise does."""
     rng = np.random.default_rng(seed)
     correction = LatencyCorrection()
     correction.observe(100, 120 * np.exp(rng.normal(0, 0.05, 50)))
-    frames = np.concatenate([outliers, 120 * np.exp(rng.normal(0, 0.05, 50 - len(outliers)))])
+    frames = np.concatenate([outliers, 120 * np.exp(rng.normal(0, 0.05, WINDOW - len(outliers)))])
     for measured in rng.permutation(frames):
         correction.observe(100, measured)
     assert correction.factor() == pytest.approx(1.2 * np.exp(-0.04), rel=0.13)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.bundle import Bundle
-from adaspring.errors import EngineError
+from adaspring.errors import EngineError, SpaceError
 from adaspring.space import HEAD, Block, Conditions, Genome, Layer, condition_rows, lower, lower_slot
 
 Array = npt.NDArray[np.float32]
@@ -73,6 +73,17 @@ class Tensors:
         except KeyError:
             raise EngineError(f"the bundle has no tensor {name!r}: it was made for another space") from None
 
+    def selected(self, name: str, conditions: Conditions) -> npt.NDArray[np.intp]:
+        """The rows of a table that a genome selects.
+
+        Raises:
+            EngineError: If the table is missing, or of another space.
+        """
+        try:
+            return conditions.of(self[name])
+        except SpaceError as error:
+            raise EngineError(f"the bundle's tensor {name!r} does not fit its space: {error}") from error
+
     def gain_and_bias(self, layer: Layer, conditions: Conditions) -> tuple[Array, Array]:
         """What multiplies and what is added to each output channel of a layer, both of shape ``(out,)``.
 
@@ -84,7 +95,7 @@ class Tensors:
         if not layer.conv.norm:
             return np.ones(layer.conv.out_channels, dtype=np.float32), self[f"{layer.name}.bias"][channels]
         means, log_stds = self[f"{layer.name}.mean"], self[f"{layer.name}.log_std"]
-        rows = conditions.of(means)
+        rows = self.selected(f"{layer.name}.mean", conditions)
         mean = means[rows, channels].sum(axis=0)
         log_std = log_stds[rows, channels].sum(axis=0)
         gain = self[f"{layer.name}.gamma"][channels] * np.exp(-log_std)

@@ -181,5 +181,5 @@ class Quantizer:
         return QuantizedLayer(layer, np.ascontiguousarray(codes), scale[channels] * np.abs(gain), bias, grid)
 
     def _grid(self, name: str, conditions: Conditions) -> Grid:
-        ranges = self._tensors[f"{name}.range"]
-        return Grid.of(ranges[conditions.of(ranges)].sum(axis=0))
+        rows = self._tensors.selected(f"{name}.range", conditions)
+        return Grid.of(self._tensors[f"{name}.range"][rows].sum(axis=0))

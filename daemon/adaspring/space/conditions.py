@@ -57,8 +57,8 @@ class Conditions:
         rows = self._rows.get(length)
         if rows is None:
             if length not in self._selected:
-                counts = ", ".join(map(str, sorted(self._selected)))
-                raise SpaceError(f"a table of {length} conditions is of another space: there are {counts}")
+                counts = " or ".join(map(str, sorted(self._selected)))
+                raise SpaceError(f"a table of {length} rows belongs to another space: here it would have {counts}")
             # A layer has two tables, and a block several layers: most of them are of the same length.
             rows = self._rows[length] = np.array(self._selected[length], dtype=np.intp)
         return rows

@@ -78,7 +78,7 @@ class _State:
 
     The window holds the last frames of the subnet that runs, outliers too: its low percentile stays where
     it was until a fifth of them are too quick or most are too slow. So it follows a device that becomes
-    quicker in ten frames, but one that becomes slower only once most frames are of after the change. That
+    quicker in eight frames, but one that becomes slower only once most frames are of after the change. That
     change is looked for, and the frames of before it are dropped.
 
     Subnets that ran before are remembered by what they were off; when the one that runs gets slower

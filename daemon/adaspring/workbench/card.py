@@ -46,7 +46,6 @@ def _accuracy(recipe: Recipe, evaluation: Evaluation, judgement: Judgement) -> s
         _subnet("smallest", evaluation.smallest),
     )
     table = "\n".join(rows)
-    some = "" if evaluation.many_rows == evaluation.rows else f", on {evaluation.many_rows:,} of these rows"
     by_depth = "\n".join(_gap(f"of these with {blocks} blocks", gap) for blocks, gap in evaluation.by_depth.items())
     return f"""## Accuracy
 
@@ -58,7 +57,7 @@ Subnets are assembled as the daemon assembles them.
 {table}
 
 *Recalibrated* is the same subnet with its batch norm statistics computed anew from 2,048 training rows. What
-subnets lose by doing without{some}, in points (negative: they gain):
+subnets lose by doing without{_some(evaluation)}, in points (negative: they gain):
 
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -73,6 +72,10 @@ subnets that the fit had not seen, with 95 % intervals, beside what a perfect pr
 | --- | --- | --- | --- | --- | --- |
 {_judged("validation", judgement)}
 {_judged("test", evaluation.predictor)}{_int8(evaluation)}"""
+
+
+def _some(evaluation: Evaluation) -> str:
+    return "" if evaluation.many_rows in {0, evaluation.rows} else f", on {evaluation.many_rows:,} of these rows"
 
 
 def _promise(recipe: Recipe, promise: Promise) -> str:
@@ -100,11 +103,11 @@ def _int8(evaluation: Evaluation) -> str:
     report = evaluation.int8
     if report is None:
         return ""
-    gap = report.random
+    gap, some = report.random, _some(evaluation)
     return f"""
 
 In int8 the full network reaches {report.full_percent:.2f} % on all rows. What random subnets lose in int8, held
-against themselves in float32, in points (*recalibrated* above is in float32 for every subnet):
+against themselves in float32{some}, in points (*recalibrated* above is in float32 for every subnet):
 
 | subnets | count | median | 95th percentile | worst | median accuracy | least accuracy |
 | --- | --- | --- | --- | --- | --- | --- |

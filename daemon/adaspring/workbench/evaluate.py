@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -126,11 +126,13 @@ class Recalibration:
     @staticmethod
     def of(bundle: Bundle, train: Rows, rows: Rows) -> Recalibration:
         """Take weights and rows."""
-        scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)
-        scale = scale.reshape(-1, *(1,) * len(bundle.manifest.space.input_size))
         weights = {name: torch.from_numpy(array) for name, array in bundle.weights.items()}
-        train_x, x = (torch.from_numpy(some.inputs() * scale) for some in (train.thinned(ROWS), rows))
+        train_x, x = _scaled(bundle, train.thinned(ROWS)), _scaled(bundle, rows)
         return Recalibration(bundle.space, weights, train_x, x, torch.from_numpy(rows.y))
+
+    def on(self, bundle: Bundle, rows: Rows) -> Recalibration:
+        """The same, judged on other rows."""
+        return replace(self, x=_scaled(bundle, rows), y=torch.from_numpy(rows.y))
 
     @torch.no_grad()
     def accuracy(self, genome: Genome) -> float:
@@ -140,6 +142,11 @@ class Recalibration:
         statistics = Recorded()
         forward(self.space, self.weights, genome, self.train_x, statistics.record)
         return accuracy_percent(forward(self.space, self.weights, genome, self.x, statistics.apply), self.y)
+
+
+def _scaled(bundle: Bundle, rows: Rows) -> torch.Tensor:
+    scale = np.asarray(bundle.manifest.input.scale, dtype=np.float32)
+    return torch.from_numpy(rows.inputs() * scale.reshape(-1, *(1,) * len(bundle.manifest.space.input_size)))
 
 
 def evaluate(
@@ -173,7 +180,7 @@ def evaluate(
         reports.append(_report(space, genome, percent, recalibration.accuracy(genome)))
         advance()
     genomes = np.concatenate([random, best])
-    recalibration = Recalibration.of(bundle, train, some)
+    recalibration = recalibration.on(bundle, some)
     right = verdicts(engine, genomes, some)
     instant = percent_of(right)
     recalibrated = np.empty(len(genomes))

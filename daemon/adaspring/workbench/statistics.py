@@ -101,8 +101,9 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     rows: Weights = {}
     for name, layer in observed.items():
         count = statistics_count(space, name, layer.slot)
+        design = _design(space, layer.slot, layer.genomes, count)
         for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
-            table = fit_rows(space, layer.slot, layer.genomes, target, ridge, count=count)
+            table = _fitted(design, target, condition_count(space, layer.slot), ridge)
             rows[f"{name}.{fact}"] = torch.from_numpy(table)
     return rows
 
@@ -140,32 +141,30 @@ def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations])
 
 
 def fit_rows(
-    space: SearchSpace,
-    slot: int,
-    genomes: Genome,
-    target: npt.NDArray[np.float32],
-    ridge: float,
-    *,
-    count: int | None = None,
+    space: SearchSpace, slot: int, genomes: Genome, target: npt.NDArray[np.float32], ridge: float
 ) -> npt.NDArray[np.float32]:
-    """The rows whose sum, selected by the genome, comes closest to a target.
+    """The rows for width and producers whose sum, selected by the genome, comes closest to a target.
 
     Args:
         space: The search space.
-        slot: Slot of the layer.
+        slot: Slot of what was observed.
         genomes: Subnets, shape ``(n, slots + 1)``.
         target: What was observed of each, shape ``(n, channels)``; NaN where there was nothing.
         ridge: Strength, in observations.
-        count: Rows to fit (see `condition_count`); those for width and producers where none is given.
 
     Returns:
-        Shape ``(count, channels)``.
+        Shape ``(condition_count, channels)``.
     """
-    plain = condition_count(space, slot)
-    design = _design(space, slot, genomes, plain if count is None else count)
+    count = condition_count(space, slot)
+    return _fitted(_design(space, slot, genomes, count), target, count, ridge)
+
+
+def _fitted(
+    design: npt.NDArray[np.float64], target: npt.NDArray[np.float32], plain: int, ridge: float
+) -> npt.NDArray[np.float32]:
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 1e-6
-    # What width and producer explain by themselves is theirs: a joint row may rest on few subnets.
+    # What width and producer explain by themselves is theirs: a row for more may rest on few subnets.
     penalty[plain:] = max(ridge, FINE_RIDGE)
     return _solve(design, target, penalty)
 

@@ -99,7 +99,7 @@ class Phase:
         mixes: Whether rows are mixed with others, where the recipe says so.
         alone: Whether the full network learns, and is validated, without its subnets.
         learns: Whether a tensor learns, by its name.
-        may_stay: Whether what it starts from is validated too, and kept where nothing better comes of it.
+        may_stay: Whether what it starts from is validated too, and kept where all that comes of it is worse.
     """
 
     number: int
@@ -214,11 +214,12 @@ def train(
 
     stepper = Stepper(space, how, around.arithmetic, around.team, phase.alone, phase.how.subnet_weight)
     judge = _Judge(space, phase, data, around.arithmetic, how)
-    if phase.may_stay and state.epoch == 0:
-        state.take(around.team.agreed(judge.percent(state.average)), always=keep_last)
     batches = data.batches if phase.mixes else data.batches.unmixed()
     steps = max(1, len(batches) // how.batch)
     started_s, spent_before_s = around.clock(), state.spent_s
+    if phase.may_stay and state.epoch == 0 < phase.how.epochs and not keep_last:
+        started_s += pause_while_measured(around.lock)
+        state.take(around.team.agreed(judge.percent(state.average)))
     while state.epoch < phase.how.epochs and (keep_last or not _settled(state, how)):
         # Seeded by epoch, so that a resumed run draws what an uninterrupted one would.
         rng = np.random.default_rng([how.seed, phase.number, state.epoch])
