@@ -88,6 +88,7 @@ ONLY_PARSED = {
         "adaspring simulate --scenario driver-day --bundle sound --config docs/driver-day.toml --deadline 6 "
         "--loss 1.5 --out day"
     ): "a whole day, five times: minutes",
+    "python -m benchmarks.headline --stored docs/evidence": "tests/benchmarks/test_headline.py runs what it runs",
     "python -m benchmarks.day --shipped": "a whole day, five times: minutes",
     "python -m benchmarks.day --trace FOLDER/context_traces.npz --home b": _TRACES,
     "python -m benchmarks.day --trace FOLDER/context_traces.npz --home b --first-seed 100": _TRACES,
