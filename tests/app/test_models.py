@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.app.conftest import Board
 
 MODELS = ("har", "sound")
+#: What the model of higher priority may lose while the other gives way, in points.
+NEXT_TO_NOTHING = 0.5
 #: Of 2000 MiB a share that is enough for both models at their best.
 SHARE_PERCENT = 0.02
 #: By what a running subnet may exceed a budget, and how near a smoothed reading has to come.
@@ -112,7 +114,7 @@ def settled(events: EventSubscriber, seen: list[Evolution], memory_mib: float) -
 def test_the_lower_priority_gives_way_and_no_frame_is_lost(
     daemon: DaemonProcess, ample: Board, bundles: dict[str, Bundle], windows: dict[str, Any]
 ) -> None:
-    """As memory gets short, sound is compressed and har is not; then the floor of sound gives way and har's holds.
+    """As memory gets short, sound is compressed and har hardly; then the floor of sound gives way and har's holds.
 
     Meanwhile frames for both go over the one socket, and each is answered by the model and subnet that it names.
     """
@@ -125,8 +127,8 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
         Stream(daemon, windows["sound"], "sound") as sound,
     ):
         assert events.receive(10)
-        ample.show(memory_available_mib=870.0)
-        short = settled(events, seen, 870.0)
+        ample.show(memory_available_mib=450.0)
+        short = settled(events, seen, 450.0)
         ample.show(memory_available_mib=170.0)
         shorter = settled(events, seen, 170.0)
         answered = [len(stream.results) for stream in (har, sound)]
@@ -134,7 +136,7 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
             time.sleep(0.01)
     ample.show(memory_available_mib=2000.0)
 
-    assert short["har"].text == best["har"].subnet
+    assert short["har"].predicted.accuracy_percent >= best["har"].predicted.accuracy_percent - NEXT_TO_NOTHING
     assert short["sound"].predicted.memory_bytes < best["sound"].predicted.memory_bytes
     floors = {name: best[name].budgets.accuracy_percent for name in MODELS}
     assert short["sound"].predicted.accuracy_percent >= floors["sound"]
@@ -148,7 +150,7 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
     together = shorter["sound"].together
     assert together is not None
     assert ["accuracy of sound"] == [relaxed.sentence.partition(" relaxed")[0] for relaxed in together.relaxed]
-    for decisions, memory_mib in ((short, 870.0), (shorter, 170.0)):
+    for decisions, memory_mib in ((short, 450.0), (shorter, 170.0)):
         used_mib = sum(decision.predicted.memory_bytes for decision in decisions.values()) / 2**20
         assert used_mib <= memory_mib * SHARE_PERCENT / 100 * SLACK
 
@@ -169,6 +171,11 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
 
 def test_one_connection_speaks_to_both(daemon: DaemonProcess, windows: dict[str, Any]) -> None:
     """Requests of one socket, mixed: every reply names the model that was asked and the subnet that it runs."""
+    # Both adapt to memory that has come back, which the test before left them to.
+    before, now = [""], [status_of(daemon, name).subnet for name in MODELS]
+    while before != now:
+        time.sleep(1.0)
+        before, now = now, [status_of(daemon, name).subnet for name in MODELS]
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.linger, socket.rcvtimeo = 0, 10_000
         socket.connect(daemon.endpoint)
