@@ -13,9 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adaspring.app.locate import find_board, find_tables
+from adaspring.app.locate import find_board
 from adaspring.bundle import load_bundle
-from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.resources import resource
 from adaspring.workbench.baselines.evidence import gather
 from adaspring.workbench.data import find_data
@@ -40,16 +39,16 @@ def main() -> None:
     tasks: dict[str, Any] = {}
     for name in options.tasks:
         recipe = load_recipe(resource("models", name, "recipe.toml"))
-        bundle, board = load_bundle(resource("models", name, "bundle")), find_board("auto", Path("/"))
-        tables = find_tables(bundle, board, OnnxEngine(bundle, threads=1), state(name))
+        bundle = load_bundle(resource("models", name, "bundle"))
+        profiled = state(name)
         with steps(CONSOLE, name, None) as tell:
             report, _ = gather(
                 recipe,
                 bundle,
                 find_data(recipe, options.data),
                 options.work / name,
-                board,
-                tables=tables,
+                find_board("auto", Path("/")),
+                state=profiled,
                 runs=options.runs,
                 noisy=options.noisy,
                 advance=tell,

@@ -61,7 +61,7 @@ class Outcome:
         frames: Sent while they were made.
         steady: Sent before, while each of the subnets answered for a while by itself.
         settled: Which of those count: none is under the influence of a swap.
-        idle_s: When, in that time, nothing was asked and nobody woke.
+        idle_s: Moments of that time at which a swap might have been asked for, and nothing was.
         rss_mib: Memory of the daemon, looked at now and then.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaspring.bundle import Accuracy, AccuracyTables, InputSpec, Manifest, OutputSpec, TrainingFacts, write_bundle
-from adaspring.space import SearchSpace, SpaceSpec, analytic_tables, condition_count, joint_layers, lower_all
+from adaspring.space import SearchSpace, SpaceSpec, analytic_tables, lower_all, statistics_count
 from adaspring.tables import SlotTable
 
 
@@ -41,10 +41,7 @@ def _weights(space: SearchSpace) -> dict[str, npt.NDArray[np.float32]]:
     for layer in lower_all(space):
         scale = float(np.prod(layer.weight_shape[1:])) ** -0.5
         weights[f"{layer.name}.weight"] = rng.standard_normal(layer.weight_shape, dtype=np.float32) * np.float32(scale)
-        channels, rows = (
-            layer.conv.out_channels,
-            condition_count(space, layer.slot, joint=layer.name in joint_layers(space), upstream=True),
-        )
+        channels, rows = layer.conv.out_channels, statistics_count(space, layer.name, layer.slot)
         shapes = {"gamma": (channels,), "beta": (channels,), "mean": (rows, channels), "log_std": (rows, channels)}
         for statistic, shape in shapes.items() if layer.conv.norm else {"bias": (channels,)}.items():
             weights[f"{layer.name}.{statistic}"] = np.full(shape, float(statistic == "gamma"), dtype=np.float32)

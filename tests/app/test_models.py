@@ -136,7 +136,8 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
             time.sleep(0.01)
     ample.show(memory_available_mib=2000.0)
 
-    assert short["har"].predicted.accuracy_percent >= best["har"].predicted.accuracy_percent - NEXT_TO_NOTHING
+    lost = {name: best[name].predicted.accuracy_percent - short[name].predicted.accuracy_percent for name in MODELS}
+    assert lost["har"] <= NEXT_TO_NOTHING < lost["sound"]
     assert short["sound"].predicted.memory_bytes < best["sound"].predicted.memory_bytes
     floors = {name: best[name].budgets.accuracy_percent for name in MODELS}
     assert short["sound"].predicted.accuracy_percent >= floors["sound"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -240,3 +241,15 @@ def test_wrong_genes_are_refused(small_spec: SpaceSpec, genes: list[int]) -> Non
     """A vector that names no subnet is refused."""
     with pytest.raises(GenomeError):
         SearchSpace(small_spec).check(genes)
+
+
+def test_a_subnet_and_several_are_put_into_another_precision(small_spec: SpaceSpec) -> None:
+    """Nothing but the precision changes, and what was given stays as it is."""
+    space = SearchSpace(msgspec.structs.replace(small_spec, precisions=("float32", "int8")))
+    many = space.random(np.random.default_rng(0), 20)
+    before = many.copy()
+    for genomes in (many, many[0]):
+        changed = space.in_precision(genomes, "int8")
+        assert np.all(changed[..., -1] == 1)
+        np.testing.assert_array_equal(genomes[..., :-1], changed[..., :-1])
+    np.testing.assert_array_equal(before, many)

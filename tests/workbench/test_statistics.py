@@ -10,14 +10,21 @@ from adaspring.space import (
     joint_layers,
     lower,
     lower_all,
+    statistics_count,
 )
 from adaspring.workbench.sampling import diverse
 from adaspring.workbench.statistics import Observations, anchor, fit, record
 from adaspring.workbench.supernet import Recorded, forward, initial_weights
 
 
-@pytest.mark.parametrize("joint", [False, True])
-def test_rows_are_found_exactly_where_they_exist(small_spec: SpaceSpec, *, joint: bool) -> None:
+@pytest.mark.parametrize(
+    ("joint", "upstream", "many", "tolerance"),
+    # Rows of which few subnets tell are pulled to zero, those for more than width and producer most.
+    [(False, False, 400, 1e-3), (False, True, 4000, 0.02), (True, False, 4000, 0.1), (True, True, 4000, 0.1)],
+)
+def test_rows_are_found_exactly_where_they_exist(
+    small_spec: SpaceSpec, many: int, tolerance: float, *, joint: bool, upstream: bool
+) -> None:
     """Statistics that are a sum of rows are predicted without error, for subnets never seen too."""
     space, rng = SearchSpace(small_spec), np.random.default_rng(0)
     layer = next(
@@ -26,14 +33,14 @@ def test_rows_are_found_exactly_where_they_exist(small_spec: SpaceSpec, *, joint
         if layer.slot and layer.conv.norm and joint == (layer.name in joint_layers(space))
     )
     slot, channels = layer.slot, 8
-    rows = rng.standard_normal((condition_count(space, slot, joint=joint, upstream=True), channels)).astype(np.float32)
+    rows = rng.standard_normal((condition_count(space, slot, joint=joint, upstream=upstream), channels)).astype(
+        np.float32
+    )
 
     def statistics(genome: np.ndarray) -> np.ndarray:
         total: np.ndarray = rows[condition_rows(space, genome, slot).of(rows)].sum(axis=0)
         return total
 
-    # Rows of which few subnets tell are pulled to zero, those for more than width and producer most.
-    many, tolerance = (4000, 0.1) if joint else (4000, 0.02)
     seen, unseen = diverse(space, rng, many), diverse(space, rng, 50)
     target = np.stack([statistics(genome) for genome in seen])
     fitted = fit(space, {layer.name: Observations(slot, seen, target, -target)}, ridge=1e-8)
@@ -44,7 +51,7 @@ def test_rows_are_found_exactly_where_they_exist(small_spec: SpaceSpec, *, joint
             table = fitted[f"{layer.name}.{fact}"]
             selected = condition_rows(space, genome, slot).of(table)
             errors.append(np.abs(sign * expected - table[selected].sum(dim=0).numpy()).max())
-    assert rows.shape == fitted[f"{layer.name}.mean"].shape
+    assert statistics_count(space, layer.name, slot) == len(fitted[f"{layer.name}.mean"])
     assert (np.median if joint else np.max)(errors) < tolerance
 
 
@@ -52,7 +59,7 @@ def test_anchors_take_off_what_few_rows_of_data_have_of_their_own(small_spec: Sp
     """Statistics that lie apart by a constant of each channel are moved by it, for subnets never recorded too."""
     space, rng = SearchSpace(small_spec), np.random.default_rng(0)
     slot, channels = 3, 8
-    rows = rng.standard_normal((condition_count(space, slot, upstream=True), channels)).astype(np.float32)
+    rows = rng.standard_normal((condition_count(space, slot), channels)).astype(np.float32)
     apart = rng.standard_normal(channels).astype(np.float32)
 
     def observed(genomes: np.ndarray, offset: np.ndarray) -> dict[str, Observations]:
@@ -60,11 +67,11 @@ def test_anchors_take_off_what_few_rows_of_data_have_of_their_own(small_spec: Sp
         target = np.stack([total + offset for total in chosen])
         return {"layer": Observations(slot, genomes, target, -target)}
 
-    few = fit(space, observed(diverse(space, rng, 2000), np.zeros(channels, dtype=np.float32)), ridge=1e-8)
+    few = fit(space, observed(diverse(space, rng, 400), np.zeros(channels, dtype=np.float32)), ridge=1e-8)
     moved = anchor(space, few, observed(diverse(space, rng, 200), apart))
     for genome in diverse(space, rng, 20):
-        selected = condition_rows(space, genome, slot).of(rows)
-        expected = rows[selected].sum(axis=0) + apart
+        conditions = condition_rows(space, genome, slot)
+        expected, selected = rows[conditions.of(rows)].sum(axis=0) + apart, conditions.of(moved["layer.mean"])
         np.testing.assert_allclose(expected, moved["layer.mean"][selected].sum(dim=0).numpy(), atol=0.02)
         np.testing.assert_allclose(-expected, moved["layer.log_std"][selected].sum(dim=0).numpy(), atol=0.02)
 

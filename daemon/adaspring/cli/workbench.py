@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adaspring.app.config import Config, state_folder
-from adaspring.app.locate import find_board, find_tables
+from adaspring.app.locate import find_board
 from adaspring.bundle import Bundle, load_bundle
-from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.workbench.anew import quantize, refit
 from adaspring.workbench.arithmetic import Arithmetic
 from adaspring.workbench.baselines.ablations import train_ablations
@@ -156,22 +155,20 @@ def run_folds(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace, recipe: Recipe, data: Path) -> int:
     """Write the page and the JSON of the whole comparison."""
-    board, bundle, console = find_board("auto", Path("/")), _bundle(options), Console(stderr=True)
-    tables = find_tables(bundle, board, OnnxEngine(bundle, threads=1), options.state or state_folder(Config()))
-    if tables.facts.estimate:
-        console.print("no tables of this device: ours are picked by MACs alone; 'adaspring profile' measures it")
+    board, console = find_board("auto", Path("/")), Console(stderr=True)
     with steps(console, "comparison", None) as tell:
         report, html = gather(
             recipe,
-            bundle,
+            _bundle(options),
             data,
             _rivals_folder(options, recipe),
             board,
-            tables=tables,
+            state=options.state or state_folder(Config()),
             runs=options.runs,
             noisy=options.noisy,
             advance=tell,
         )
+    console.print(f"ours was picked {report['picked']}")
     options.report.write_text(html, encoding="utf-8")
     options.report.with_suffix(".json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
     print(msgspec.json.encode({"tasks": {recipe.name: report["headline"]}}).decode())

@@ -1,6 +1,6 @@
 """The search space as data: slots, choices, genomes, and what they lower to."""
 
-from adaspring.space.conditions import Conditions, condition_count, condition_rows, joint_layers
+from adaspring.space.conditions import Conditions, condition_count, condition_rows, joint_layers, statistics_count
 from adaspring.space.costs import AnalyticTables, SubnetCosts, analytic_tables, subnet_costs
 from adaspring.space.lowering import (
     HEAD,
@@ -43,5 +43,6 @@ __all__ = [
     "lower_slot",
     "max_input_width",
     "run_block",
+    "statistics_count",
     "subnet_costs",
 ]

@@ -154,6 +154,11 @@ def joint_layers(space: SearchSpace) -> frozenset[str]:
     return frozenset(joint | {name for name, before in through.items() if joint.intersection(before)})
 
 
+def statistics_count(space: SearchSpace, name: str, slot: int) -> int:
+    """Rows of the statistics that are fitted to a layer: for all upstream, and joint rows where it has them."""
+    return condition_count(space, slot, joint=name in joint_layers(space), upstream=True)
+
+
 # Asked for every slot of every subnet that is assembled, so kept.
 @lru_cache(maxsize=1024)
 def _layout(space: SearchSpace, slot: int) -> _Layout:

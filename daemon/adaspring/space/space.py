@@ -247,6 +247,12 @@ class SearchSpace:
         """The precision that a genome takes."""
         return self.spec.precisions[int(genome[-1])]
 
+    def in_precision(self, genomes: Genome, precision: str) -> Genome:
+        """The same subnet, or the same subnets, in a precision that is offered."""
+        changed = genomes.copy()
+        changed[..., -1] = self.spec.precisions.index(precision)
+        return changed
+
     def format(self, genome: Genome) -> str:
         """Text form of a genome, for people, logs and the wire.
 

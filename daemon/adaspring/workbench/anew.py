@@ -46,7 +46,9 @@ def quantize(recipe: Recipe, data: Path, trained: Bundle, out: Path, *, command:
     if "int8" not in recipe.space.precisions:
         raise WorkbenchError('the recipe offers no int8: set precisions = ["float32", "int8"] in [space]')
     material = _material(recipe, data, trained)
-    return _finish(recipe, material, trained, _weights(trained), out, command=command, console=console, over="quantize")
+    return _finish(
+        recipe, material, trained, _weights(trained), out, command=command, console=console, needless=("quantize",)
+    )
 
 
 def refit(recipe: Recipe, data: Path, trained: Bundle, out: Path, *, command: str, console: Console) -> Evaluation:
@@ -63,7 +65,9 @@ def refit(recipe: Recipe, data: Path, trained: Bundle, out: Path, *, command: st
     material = _material(recipe, data, trained)
     weights = {name: tensor for name, tensor in _weights(trained).items() if not name.endswith(STATISTICS)}
     rows = fitted_statistics(recipe, SearchSpace(recipe.space), weights, material.training, console)
-    return _finish(recipe, material, trained, weights | rows, out, command=command, console=console, over="")
+    return _finish(
+        recipe, material, trained, weights | rows, out, command=command, console=console, needless=("quantize", "refit")
+    )
 
 
 def _material(recipe: Recipe, data: Path, trained: Bundle) -> Material:
@@ -95,13 +99,13 @@ def _finish(
     *,
     command: str,
     console: Console,
-    over: str,
+    needless: tuple[str, ...],
 ) -> Evaluation:
-    """Finish, behind the commands so far but those that this one makes needless: it begins with ``over`` or is any."""
+    """Finish, the command behind those so far, but for the subcommands that it makes needless."""
     facts = trained.manifest.training
-    first, *later = facts.command.split(" && ")
-    kept = [each for each in later if over and not each.startswith(f"adaspring {over} ")]
-    facts = msgspec.structs.replace(facts, command=" && ".join((first, *kept, command)))
+    dropped = tuple(f"adaspring {subcommand} " for subcommand in needless)
+    kept = [step for step in facts.command.split(" && ") if not step.startswith(dropped)]
+    facts = msgspec.structs.replace(facts, command=" && ".join((*kept, command)))
     return finish(recipe, material, weights, facts=facts, out=out, console=console)
 
 

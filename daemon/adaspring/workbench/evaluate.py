@@ -134,6 +134,14 @@ class Recalibration:
         """The same, judged on other rows."""
         return replace(self, x=_scaled(bundle, rows), y=torch.from_numpy(rows.y))
 
+    def accuracies(self, genomes: Genome, advance: Callable[[], None]) -> Array:
+        """Accuracy of each of some subnets, in percent; ``advance`` is called after each."""
+        percent = np.empty(len(genomes))
+        for index, genome in enumerate(genomes):
+            percent[index] = self.accuracy(genome)
+            advance()
+        return percent
+
     @torch.no_grad()
     def accuracy(self, genome: Genome) -> float:
         """Accuracy of a subnet after recalibration, in percent."""
@@ -172,22 +180,20 @@ def evaluate(
     random, best = drawn(space, subnets), front(bundle)
     named = typical(space, subnets)
     some, engine = rows.thinned(MANY_ROWS), OnnxEngine(bundle)
-    reports = []
+    typical_ones, genomes = np.array([*named.values()]), np.concatenate([random, best])
     recalibration = Recalibration.of(bundle, train, rows)
-    for genome, percent in zip(
-        named.values(), percent_of(verdicts(engine, np.array([*named.values()]), rows)), strict=True
-    ):
-        reports.append(_report(space, genome, percent, recalibration.accuracy(genome)))
-        advance()
-    genomes = np.concatenate([random, best])
-    recalibration = recalibration.on(bundle, some)
+    full, middle, smallest = (
+        _report(space, *facts)
+        for facts in zip(
+            typical_ones,
+            percent_of(verdicts(engine, typical_ones, rows)),
+            recalibration.accuracies(typical_ones, advance),
+            strict=True,
+        )
+    )
     right = verdicts(engine, genomes, some)
     instant = percent_of(right)
-    recalibrated = np.empty(len(genomes))
-    for index, genome in enumerate(genomes):
-        recalibrated[index] = recalibration.accuracy(genome)
-        advance()
-    full, middle, smallest = reports
+    recalibrated = recalibration.on(bundle, some).accuracies(genomes, advance)
     at_random, fronted = slice(0, subnets), slice(subnets, None)
     predicted = bundle.accuracy.percent.evaluate(space, random)
     return Evaluation(
@@ -228,15 +234,13 @@ def _int8(bundle: Bundle, random: Genome, rows: Rows, some: Rows) -> Int8Report 
     space = bundle.space
     if "int8" not in space.spec.precisions:
         return None
-    engine, percent = OnnxEngine(bundle), {}
-    for gene, precision in enumerate(space.spec.precisions):
-        genomes = np.concatenate([random[:, :-1], np.full((len(random), 1), gene)], axis=1).astype(random.dtype)
-        percent[precision] = percent_of(verdicts(engine, genomes, some))
-    full = space.full().copy()
-    full[-1] = space.spec.precisions.index("int8")
-    return Int8Report(
-        float(percent_of(verdicts(engine, full[None], rows))[0]), _gap(percent["int8"], percent["float32"])
-    )
+    engine = OnnxEngine(bundle)
+
+    def percent(genomes: Genome, precision: str, judged: Rows) -> Array:
+        return percent_of(verdicts(engine, space.in_precision(genomes, precision), judged))
+
+    full = float(percent(space.full()[None], "int8", rows)[0])
+    return Int8Report(full, _gap(percent(random, "int8", some), percent(random, "float32", some)))
 
 
 def _by_depth(space: SearchSpace, genomes: Genome, instant: Array, recalibrated: Array) -> dict[int, Gap]:

@@ -87,8 +87,7 @@ def _fold(recipe: Recipe, data: Path, work: Path, *, console: Console, around: S
         recipe, space, material.training, work=work, resume=True, console=console, around=around, keep_last=True
     )
     bundle = draft(recipe, material.labels, space, weights, material.scale)
-    genomes = np.concatenate([[space.full()], drawn(space, SUBNETS)])
-    genomes[:, -1] = space.spec.precisions.index("float32")
+    genomes = space.in_precision(np.concatenate([[space.full()], drawn(space, SUBNETS)]), "float32")
     percent = percent_of(verdicts(OnnxEngine(bundle), genomes, material.validation))
     return Fold(
         group=recipe.data.validation.groups[0],

@@ -14,7 +14,6 @@ from adaspring.bundle import Bundle, write_bundle
 from adaspring.engine.base import Engine
 from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.engine.torch.engine import TorchEngine
-from adaspring.space import Genome, SearchSpace
 from adaspring.workbench.evaluate import typical
 from adaspring.workbench.timing import Machine, energy_mj, extremes, moved_bytes, time_in_turn
 
@@ -63,7 +62,7 @@ def costs(bundle: Bundle, board: DeviceProfile, runs: int = RUNS) -> tuple[list[
         (title, engine, genome)
         for title, subnet in typical(space).items()
         for engine in engines
-        for genome in _in_every_precision(space, subnet)
+        for genome in (space.in_precision(subnet, precision) for precision in space.spec.precisions)
     ]
     subnets = [engine.prepare(genome).subnet for _, engine, genome in each]
     elapsed_us, machine = time_in_turn(subnets, bundle.manifest.input.shape, runs)
@@ -136,14 +135,6 @@ def measure_again(path: Path, bundle: Bundle, board: DeviceProfile, runs: int = 
     card = with_section((path / "card.md").read_text(encoding="utf-8"), section(bundle, board, runs))
     write_bundle(path, bundle.manifest, bundle.weights, bundle.accuracy, card)
     return card
-
-
-def _in_every_precision(space: SearchSpace, genome: Genome) -> list[Genome]:
-    found = []
-    for gene in range(len(space.spec.precisions)):
-        found.append(genome.copy())
-        found[-1][-1] = gene
-    return found
 
 
 def _because(figure: Figure, unit: str) -> str:

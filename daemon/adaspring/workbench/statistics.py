@@ -21,9 +21,9 @@ from adaspring.space import (
     SearchSpace,
     condition_count,
     condition_rows,
-    joint_layers,
     lower,
     lower_all,
+    statistics_count,
 )
 from adaspring.workbench.supernet import Recorded, Weights, forward
 
@@ -100,17 +100,11 @@ def fit(space: SearchSpace, observed: dict[str, Observations], ridge: float) -> 
     """
     rows: Weights = {}
     for name, layer in observed.items():
-        count = statistics_count(space, name, layer.slot)
-        design = _design(space, layer.slot, layer.genomes, count)
+        design = _design(space, layer.slot, layer.genomes, statistics_count(space, name, layer.slot))
         for fact, target in (("mean", layer.mean), ("log_std", layer.log_std)):
             table = _fitted(design, target, condition_count(space, layer.slot), ridge)
             rows[f"{name}.{fact}"] = torch.from_numpy(table)
     return rows
-
-
-def statistics_count(space: SearchSpace, name: str, slot: int) -> int:
-    """Rows of the statistics of a layer."""
-    return condition_count(space, slot, joint=name in joint_layers(space), upstream=True)
 
 
 def anchor(space: SearchSpace, rows: Weights, observed: dict[str, Observations]) -> Weights:

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from adaspring.app.locate import find_tables
 from adaspring.boards.profile import DeviceProfile
 from adaspring.bundle import Bundle, load_bundle
+from adaspring.engine.onnx.engine import OnnxEngine
 from adaspring.errors import BundleMissingError
-from adaspring.tables import DeviceTables
 from adaspring.workbench.baselines.ablations import ablated
 from adaspring.workbench.baselines.comparison import Entrant, compare
 from adaspring.workbench.baselines.headline import headline
@@ -47,7 +48,7 @@ def gather(
     work: Path,
     board: DeviceProfile,
     *,
-    tables: DeviceTables,
+    state: Path,
     runs: int,
     noisy: bool,
     advance: Callable[[], None],
@@ -60,7 +61,7 @@ def gather(
         data: The data file.
         work: Folder of the rivals.
         board: Whose energy coefficients count.
-        tables: Of this device; ours is picked by them too, where they were measured.
+        state: State folder; ours is picked by the tables of this device too, where they were measured.
         runs: Runs of each subnet.
         noisy: Whether a noisy machine's timings are taken all the same.
         advance: Called after every entrant was judged.
@@ -68,6 +69,7 @@ def gather(
     Returns:
         The report for JSON, and the page.
     """
+    tables = find_tables(bundle, board, OnnxEngine(bundle, threads=1), state)
     latency_us = None if tables.facts.estimate else tables.latency_us
     entrants = [Entrant(_title(bundle, genome), "ours", bundle, genome) for genome in pool(bundle, latency_us)]
     entrants += [
@@ -99,7 +101,7 @@ def gather(
         "title": recipe.title,
         "board": board.name,
         "budget": f"{training.epochs} epochs, batches of {training.batch}",
-        "picked": "by MACs" if latency_us is None else "by MACs and by measured latency",
+        "picked": f"by MACs {'alone, without a profile' if latency_us is None else 'and by measured latency'}",
         "machine": {key: round(value, 2) for key, value in msgspec.to_builtins(machine).items()},
         "headline": headline(measured, board),
         "missing": missing,

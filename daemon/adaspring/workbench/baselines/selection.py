@@ -38,11 +38,7 @@ def pool(bundle: Bundle, latency_us: SlotTable | None = None) -> Genome:
         atlas = build_atlas(space, bundle.accuracy.percent, latency_us, latency_us, latency_us)
         parts.append(_thinned(space, atlas.genomes, latency_us))
     chosen = np.concatenate(parts)
-    both = []
-    for precision in range(len(space.spec.precisions)):
-        part = chosen.copy()
-        part[:, -1] = precision
-        both.append(part)
+    both = [space.in_precision(chosen, precision) for precision in space.spec.precisions]
     return np.unique(np.concatenate(both), axis=0)
 
 
@@ -60,9 +56,7 @@ def within(bundle: Bundle, share: float) -> Genome:
     budget = share * float(macs.evaluate(space, space.full()[None])[0])
     members = members[macs.evaluate(space, members) <= budget]
     best: Genome = members[np.argmax(bundle.accuracy.percent.evaluate(space, members))]
-    best = best.copy()
-    best[-1] = 0
-    return best
+    return space.in_precision(best, "float32")
 
 
 def greedy(bundle: Bundle, share: float) -> Genome:
