@@ -97,17 +97,23 @@ def test_a_real_slowdown_is_learned_and_evaded(burner: Burner, board: Path) -> N
                 if errors[-1] < 0.25:
                     break
             assert errors[-1] < 0.25
-    budget_us = float(np.sqrt(np.median(calm) * np.median(slow)))
-    with serving(board, budget_us / 1e3) as daemon, daemon.client() as client, daemon.control() as control, burner:
-        pin_to_core(daemon.process.pid, core)
-        control.call("pin", subnet=full)
-        late = np.mean(stream(client, full) > budget_us)
-        control.call("unpin")
-        until_s = time.monotonic() + 40
-        while time.monotonic() < until_s:
-            chosen_late = np.mean(stream(client) > budget_us)
-            if chosen_late <= 0.1:
-                break
-        assert late > 0.5
-        assert chosen_late <= 0.1
-        assert status_of(daemon).subnet != full
+    share_of_slow = 1.0 / np.sqrt(np.median(slow) / np.median(calm))
+    for _attempt in range(5):
+        budget_us = float(np.median(slow) * share_of_slow)
+        with serving(board, budget_us / 1e3) as daemon, daemon.client() as client, daemon.control() as control, burner:
+            pin_to_core(daemon.process.pid, core)
+            control.call("pin", subnet=full)
+            slow = stream(client, full)
+            if np.mean(slow > budget_us) <= 0.5:
+                # The machine has changed its speed since the budget was made: this one asks for nothing.
+                continue
+            control.call("unpin")
+            until_s = time.monotonic() + 40
+            while time.monotonic() < until_s:
+                chosen_late = np.mean(stream(client) > budget_us)
+                if chosen_late <= 0.1:
+                    break
+            assert chosen_late <= 0.1
+            assert status_of(daemon).subnet != full
+            return
+    pytest.fail("no budget could be made that the full network misses: the speed of the machine wanders too much")
