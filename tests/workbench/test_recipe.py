@@ -54,3 +54,10 @@ def test_a_missing_recipe_is_said_to_be_missing(tmp_path: Path) -> None:
     """No traceback for a wrong path."""
     with pytest.raises(RecipeError, match="there is no such file"):
         load_recipe(tmp_path / "none.toml")
+
+
+def test_a_start_is_found_from_the_recipe(recipe_path: Path) -> None:
+    """Wherever the training is begun."""
+    content = recipe_path.read_text(encoding="utf-8")
+    recipe_path.write_text(content.replace("[training]\n", '[training]\nstart = "../other/bundle"\n'), encoding="utf-8")
+    assert load_recipe(recipe_path).training.start == str(recipe_path.parent.parent.resolve() / "other" / "bundle")

@@ -22,7 +22,7 @@ from adaspring.workbench.progress import steps
 from adaspring.workbench.recipe import PhaseSection, Recipe
 from adaspring.workbench.sampling import balanced, with_ends
 from adaspring.workbench.statistics import anchor, fit, record
-from adaspring.workbench.supernet import Weights, initial_weights
+from adaspring.workbench.supernet import Weights
 from adaspring.workbench.train import (
     EpochReport,
     Phase,
@@ -33,6 +33,7 @@ from adaspring.workbench.train import (
     settle_phase,
     train,
 )
+from adaspring.workbench.transfer import beginning, source_of
 from adaspring.workbench.transform import transformed
 
 #: Phases of a training, in their order.
@@ -111,7 +112,7 @@ def trained(
     with `keep_last` nothing is chosen on the validation rows (see `train`).
     """
     how = recipe.training
-    digests = {name: _digest(recipe, name) for name in PHASES}
+    digests = {name: digest_of(recipe, name) for name in PHASES}
     checkpoints = {name: work / f"{name}.safetensors" for name in PHASES}
     if not resume and around.team.leads:
         for checkpoint in checkpoints.values():
@@ -136,7 +137,7 @@ def trained(
         return weights
 
     def drawn() -> Weights:
-        return initial_weights(space, how.seed, how.identity)
+        return beginning(space, how)
 
     def transformed_backbone() -> Weights:
         if how.backbone is None:
@@ -167,7 +168,7 @@ def fitted_statistics(
     return rows
 
 
-def _digest(recipe: Recipe, phase: str) -> str:
+def digest_of(recipe: Recipe, phase: str) -> str:
     """Digest of what decides how a phase ends: the phases behind it, and what follows them, do not."""
     # Precision is chosen when all is trained: offering another one asks for no training.
     in_float = msgspec.structs.replace(recipe.space, precisions=("float32",))
@@ -179,6 +180,11 @@ def _digest(recipe: Recipe, phase: str) -> str:
     for name in PHASES:
         if facts[3][name] is not None and not facts[3][name]["only_statistics"]:
             del facts[3][name]["only_statistics"]
+    # Where a bundle lies decides nothing, what is in it does.
+    source = source_of(recipe.training)
+    del facts[3]["start"]
+    if source is not None:
+        facts[3]["start"] = source.digest
     if facts[4] is not None and not facts[4]["anchors"]:
         del facts[4]["anchors"], facts[4]["anchor_rows"]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()

@@ -81,6 +81,8 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             so, where the processor has none.
         patience: Validations in a row that may bring nothing better before a phase ends early;
             0 never ends it.
+        start: Folder of a bundle whose weights the training starts from where layers are the same,
+            in a recipe relative to it; empty where all start at random (see `transfer`).
     """
 
     seed: int
@@ -102,6 +104,7 @@ class TrainingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     precision: Literal["float32", "bfloat16"] = "float32"
     patience: int = 0
     backbone: PhaseSection | None = None
+    start: str = ""
 
     @property
     def epochs(self) -> int:
@@ -199,7 +202,10 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"recipe {path}: [space] {error}") from error
     except FeatureError as error:
         raise RecipeError(f"recipe {path}: [preprocessing] {error}") from error
-    return recipe
+    if not recipe.training.start:
+        return recipe
+    start = str((path.parent / recipe.training.start).resolve())
+    return msgspec.structs.replace(recipe, training=msgspec.structs.replace(recipe.training, start=start))
 
 
 def _suggestion(message: str) -> str:
