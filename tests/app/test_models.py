@@ -127,8 +127,8 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
         Stream(daemon, windows["sound"], "sound") as sound,
     ):
         assert events.receive(10)
-        ample.show(memory_available_mib=450.0)
-        short = settled(events, seen, 450.0)
+        ample.show(memory_available_mib=385.0)
+        short = settled(events, seen, 385.0)
         ample.show(memory_available_mib=170.0)
         shorter = settled(events, seen, 170.0)
         answered = [len(stream.results) for stream in (har, sound)]
@@ -151,7 +151,7 @@ def test_the_lower_priority_gives_way_and_no_frame_is_lost(
     together = shorter["sound"].together
     assert together is not None
     assert ["accuracy of sound"] == [relaxed.sentence.partition(" relaxed")[0] for relaxed in together.relaxed]
-    for decisions, memory_mib in ((short, 450.0), (shorter, 170.0)):
+    for decisions, memory_mib in ((short, 385.0), (shorter, 170.0)):
         used_mib = sum(decision.predicted.memory_bytes for decision in decisions.values()) / 2**20
         assert used_mib <= memory_mib * SHARE_PERCENT / 100 * SLACK
 
