@@ -41,7 +41,7 @@ def receive(socket: zmq.Socket[bytes], *, wait: bool = True) -> list[bytes]:
 
 
 def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> bool:
-    """Send a message without waiting; `socket.send_multipart` in a fifth of its time.
+    """Send a message without waiting: what `socket.send_multipart` does, without what it does besides.
 
     Returns:
         False if a ROUTER with ROUTER_MANDATORY cannot deliver it: its client is gone, or
